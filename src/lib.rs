@@ -1,0 +1,7 @@
+//! kinora
+
+pub mod types;
+
+pub mod clock;
+pub mod media;
+pub mod store;

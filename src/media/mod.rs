@@ -1,0 +1,3 @@
+//! Formats: bytes to values and back. No sockets, no files, no time, no tasks.
+
+pub mod mkv;
