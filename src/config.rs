@@ -326,6 +326,16 @@ impl Config {
         self.auth == Switch::On
     }
 
+    /// `http` or `https`.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls_cert.is_some() { "https" } else { "http" }
+    }
+
+    /// The listening address as a URL, without a slash at its end.
+    pub fn own_url(&self) -> String {
+        format!("{}://{}", self.scheme(), self.listen)
+    }
+
     /// Merges the sources; pure, so that the order of precedence can be tested.
     fn merge(
         path: &Path,

@@ -26,10 +26,16 @@ impl<T: DeserializeOwned> FromRequest<AppState> for AwsJson<T> {
 
 /// Reads a JSON body into a wire shape. The content type is not looked at: clients differ.
 pub fn aws_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
-    serde_json::from_slice(body).map_err(|error| {
-        ApiError::new(ErrorKind::Serialization, format!("The request body is not valid: {error}."))
-    })
+    let refused = |why: String| {
+        ApiError::new(ErrorKind::Serialization, format!("The request body is not valid: {why}."))
+    };
+    match body.trim_ascii() {
+        [] => serde_json::from_slice(b"{}"),
+        // An array would be read as the members in their order.
+        [first, ..] if *first != b'{' => return Err(refused("not a JSON object".to_owned())),
+        object => serde_json::from_slice(object),
+    }
+    .map_err(|error| refused(error.to_string()))
 }
 
 /// Reads a body to its end: at most `limit` bytes, within `timeout`.
@@ -110,6 +116,52 @@ mod tests {
             got.extend_from_slice(&piece.expect("no error"));
         }
         assert_eq!(got, b"abc");
+    }
+
+    /// The C producer's way: the server must say 100 before its answer, which begins before the
+    /// body ends.
+    #[tokio::test]
+    async fn client_that_waits_for_100_gets_it_before_the_answer() {
+        use axum::routing::post;
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+        async fn echo(body: Body) -> Body {
+            let body = MediaBody::begin(body).await;
+            Body::from_stream(futures_util::stream::unfold(body, async |mut body| {
+                Some((body.next().await?, body))
+            }))
+        }
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let router = axum::Router::new().route("/putMedia", post(echo));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+
+        let mut socket = tokio::net::TcpStream::connect(address).await.expect("connects");
+        let mut seen = String::new();
+        let mut read_until = async |socket: &mut tokio::net::TcpStream, end: &str| {
+            while !seen.ends_with(end) {
+                let mut buffer = [0; 1024];
+                let count = socket.read(&mut buffer).await.expect("reads");
+                assert_ne!(count, 0, "closed after {seen:?}");
+                seen.push_str(std::str::from_utf8(&buffer[..count]).expect("ASCII"));
+            }
+            std::mem::take(&mut seen)
+        };
+        let head = b"POST /putMedia HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\
+            expect: 100-continue\r\n\r\n";
+        socket.write_all(head).await.expect("writes");
+        let mut answer = read_until(&mut socket, "\r\n\r\n").await;
+        if !answer.contains("200 OK") {
+            answer += &read_until(&mut socket, "\r\n\r\n").await;
+        }
+        assert!(answer.starts_with("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n"), "{answer}");
+        for piece in ["one", "two"] {
+            let chunk = format!("3\r\n{piece}\r\n");
+            socket.write_all(chunk.as_bytes()).await.expect("writes");
+            assert_eq!(read_until(&mut socket, &chunk).await, chunk);
+        }
+        socket.write_all(b"0\r\n\r\n").await.expect("writes");
+        assert_eq!(read_until(&mut socket, "0\r\n\r\n").await, "0\r\n\r\n");
     }
 
     #[tokio::test]

@@ -22,8 +22,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tokio_util::sync::CancellationToken;
 
@@ -79,13 +80,12 @@ pub fn router(app: AppState) -> Router {
         [video::routes(), media::routes(), archive::routes(), native::routes()]
             .into_iter()
             .fold(Routes::default(), Routes::and);
-    let signed = signed.route_layer(from_fn_with_state(app.clone(), auth::signed));
-    let streaming = streaming.route_layer(from_fn_with_state(app.clone(), auth::streaming));
-    // The preflight of a browser carries no authentication, so CORS comes first.
-    let native = native
-        .route_layer(from_fn_with_state(app.clone(), auth::native))
-        .route_layer(from_fn(cors));
-    let public = public.route_layer(from_fn(cors));
+    // Not `route_layer`, which refuses an area that has no routes yet.
+    let signed = signed.layer(from_fn_with_state(app.clone(), auth::signed));
+    let streaming = streaming.layer(from_fn_with_state(app.clone(), auth::streaming));
+    // Also a refusal must be readable by the page that gets it, so CORS stands outside.
+    let native = native.layer(from_fn_with_state(app.clone(), auth::native)).layer(from_fn(cors));
+    let public = public.layer(from_fn(cors));
     Router::new()
         .merge(signed)
         .merge(streaming)
@@ -99,15 +99,23 @@ pub fn router(app: AppState) -> Router {
 
 impl App {
     /// Scheme and host under which the client reaches the server, without a path: the configured
-    /// public URL, else the `Host` it asked, as it arrived.
+    /// public URL, else the `Host` it asked. The C and Java producers leave the port out of
+    /// `Host`, so a port that is not the scheme's own is put back: without a public URL,
+    /// clients are taken to connect to us directly.
     pub fn base_url(&self, headers: &HeaderMap) -> Result<String, ApiError> {
         if let Some(url) = &self.config.public_url {
             return Ok(url.clone());
         }
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        let host = host.ok_or_else(|| ApiError::invalid("The request has no Host header."))?;
-        let scheme = if self.config.tls_cert.is_some() { "https" } else { "http" };
-        Ok(format!("{scheme}://{host}"))
+        let host = host
+            .and_then(|host| host.parse::<Authority>().ok())
+            .ok_or_else(|| ApiError::invalid("The request has no valid Host header."))?;
+        let scheme = self.config.scheme();
+        match (scheme, self.config.listen.port()) {
+            ("http", 80) | ("https", 443) => Ok(format!("{scheme}://{host}")),
+            (_, port) if host.port().is_none() => Ok(format!("{scheme}://{}:{port}", host.host())),
+            _ => Ok(format!("{scheme}://{host}")),
+        }
     }
 }
 
@@ -131,18 +139,19 @@ async fn not_found(State(_): State<AppState>, request: Request) -> Response {
                 .into_response()
         }
         Method::GET | Method::HEAD => web::page(path, request.headers()),
+        // What a browser asks before it sends a request with a header of ours.
+        Method::OPTIONS => allow_any_origin(StatusCode::NO_CONTENT.into_response()),
         _ => ApiError::new(ErrorKind::UnknownOperation, "").into_response(),
     }
 }
 
+async fn cors(request: Request, next: Next) -> Response {
+    allow_any_origin(next.run(request).await)
+}
+
 /// Lets pages of any origin read the answer: players run on other sites, and no cookie of ours
 /// exists that such a page could misuse.
-async fn cors(request: Request, next: axum::middleware::Next) -> Response {
-    let mut response = if request.method() == Method::OPTIONS {
-        StatusCode::NO_CONTENT.into_response()
-    } else {
-        next.run(request).await
-    };
+fn allow_any_origin(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in [
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),

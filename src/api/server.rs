@@ -2,6 +2,7 @@
 //!
 //! HTTP/1.1 only, since producers sign hop-by-hop headers that HTTP/2 removes: ALPN never offers
 //! `h2`. Life: [`Server::bind`], then [`Server::run`] until the application's shutdown signal.
+//! Binding comes before opening the store, since a taken port is quickly told.
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_util::task::TaskTracker;
 
 use super::{AppState, router};
+use crate::config::Config;
 
 /// Pause after the system refused to accept, for want of file descriptors for instance.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -33,7 +35,6 @@ const ALPN: &[u8] = b"http/1.1";
 
 /// A bound server.
 pub struct Server {
-    app: AppState,
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
 }
@@ -56,8 +57,7 @@ pub enum StartError {
 
 impl Server {
     /// Takes the port and reads the certificate.
-    pub async fn bind(app: AppState) -> Result<Self, StartError> {
-        let config = &app.config;
+    pub async fn bind(config: &Config) -> Result<Self, StartError> {
         let tls = match (&config.tls_cert, &config.tls_key) {
             (Some(cert), Some(key)) => Some(acceptor(cert, key)?),
             _ => None,
@@ -66,22 +66,21 @@ impl Server {
         let listener = TcpListener::bind(address)
             .await
             .map_err(|source| StartError::Bind { address, source })?;
-        Ok(Self { app, listener, tls })
+        Ok(Self { listener, tls })
     }
 
-    /// Where clients reach it: the real port also when port 0 was asked for.
-    pub fn url(&self) -> io::Result<String> {
-        let scheme = if self.tls.is_some() { "https" } else { "http" };
-        Ok(format!("{scheme}://{}", self.listener.local_addr()?))
+    /// The bound address: a real port also when port 0 was asked for.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
     }
 
     /// Serves until the shutdown signal, then lets open connections finish for as long as the
     /// configuration allows.
-    pub async fn run(self) {
-        let limits = &self.app.config.http;
+    pub async fn run(self, app: AppState) {
+        let limits = &app.config.http;
+        let router = router(Arc::clone(&app));
         let permits = Arc::new(Semaphore::new(limits.max_connections));
         let connections = TaskTracker::new();
-        let router = router(Arc::clone(&self.app));
         loop {
             // Beyond the limit, clients wait in the system's queue: the newest is never served
             // at the cost of the ones that send.
@@ -91,7 +90,7 @@ impl Server {
                 (permit, self.listener.accept().await)
             };
             let (permit, accepted) = tokio::select! {
-                () = self.app.shutdown.cancelled() => break,
+                () = app.shutdown.cancelled() => break,
                 accepted = accepted => accepted,
             };
             let socket = match accepted {
@@ -102,7 +101,7 @@ impl Server {
                     continue;
                 }
             };
-            let (app, router, tls) = (Arc::clone(&self.app), router.clone(), self.tls.clone());
+            let (app, router, tls) = (Arc::clone(&app), router.clone(), self.tls.clone());
             connections.spawn(async move {
                 let _open = app.metrics.http_connections.enter();
                 if let Err(error) = connection(app, router, tls, socket).await {
@@ -114,7 +113,7 @@ impl Server {
         }
         drop(self.listener);
         connections.close();
-        let patience = Duration::from_secs(self.app.config.http.shutdown_seconds);
+        let patience = Duration::from_secs(limits.shutdown_seconds);
         if tokio::time::timeout(patience, connections.wait()).await.is_err() {
             tracing::warn!("{} connections did not end in time", connections.len());
         }

@@ -80,7 +80,8 @@ impl KeyCommand {
             Action::List => keys.list().iter().for_each(|key| println!("{}", row(key))),
             Action::Revoke { access_key } => keys.revoke(&access_key)?,
             Action::Link { stream, expires, key, url } => {
-                let url = url.unwrap_or_else(|| base_url(&config));
+                let url =
+                    url.or_else(|| config.public_url.clone()).unwrap_or_else(|| config.own_url());
                 println!("{}", link(&keys, &url, stream, key, now.plus(expires), now)?);
             }
         }
@@ -118,11 +119,6 @@ fn link(
         // Behind the hash, where no server's log and no Referer header gets it.
         None => format!("{url}/#token={token}"),
     })
-}
-
-fn base_url(config: &Config) -> String {
-    let scheme = if config.tls_cert.is_some() { "https" } else { "http" };
-    config.public_url.clone().unwrap_or_else(|| format!("{scheme}://{}", config.listen))
 }
 
 /// `90s`, `30m`, `12h`, `7d`.

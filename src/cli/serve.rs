@@ -98,15 +98,16 @@ impl Serve {
     }
 }
 
-async fn serve(config: Config) -> Result<ExitCode, Failure> {
+async fn serve(mut config: Config) -> Result<ExitCode, Failure> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let server = Server::bind(&config).await?;
+    config.listen = server.address()?;
     let app = tokio::task::spawn_blocking(move || open(config)).await??;
-    let server = Server::bind(Arc::clone(&app)).await?;
-    announce(&server.url()?)?;
+    announce(&app.config.own_url())?;
     let housekeeping = tokio::spawn(keep_house(Arc::clone(&app)));
 
-    let mut serving = tokio::spawn(server.run());
+    let mut serving = tokio::spawn(server.run(Arc::clone(&app)));
     tokio::select! {
         ended = &mut serving => ended?,
         () = either(&mut terminate, &mut interrupt) => {}

@@ -1,1 +1,6 @@
-fn main() {}
+//! The server from outside: one module per subject, over real sockets.
+
+mod auth;
+mod control_plane;
+mod support;
+mod tls;
