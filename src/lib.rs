@@ -3,7 +3,9 @@
 pub mod types;
 
 pub mod clock;
+pub mod ingest;
 pub mod media;
+pub mod serve;
 pub mod store;
 pub mod wire;
 

@@ -139,7 +139,7 @@ fn open(config: Config) -> Result<AppState, Failure> {
         let path = config.data.join(CREDENTIALS_FILE);
         tracing::info!("made the root key; it is in {}", path.display());
     }
-    let options = Options { segment_bytes: config.store.segment_bytes };
+    let options = Options { segment_bytes: config.store.segment_bytes, ..Options::default() };
     let (store, report) = Store::open(&config.data, options, clock.clone())?;
     tracing::info!(
         fragments = report.fragments,

@@ -4,6 +4,7 @@
 //! Here: bytes and text in, values out. Not here: sockets, the present time, what the service
 //! does with a request.
 
+pub mod media;
 pub mod sigv4;
 pub mod token;
 pub mod video;

@@ -214,7 +214,7 @@ async fn public_url_is_what_clients_are_sent_to() {
 fn answers_and_errors_have_the_shape_that_clients_read() {
     let server = Server::start();
     let empty = server.call("/listStreams", "");
-    assert_eq!((empty.status, empty.body.as_str()), (200, r#"{"StreamInfoList":[]}"#));
+    assert_eq!((empty.status, empty.text()), (200, r#"{"StreamInfoList":[]}"#));
     assert_eq!(empty.header("content-type"), Some("application/json"));
     assert_eq!(empty.header("x-amzn-requestid").map(str::len), Some(36));
 
@@ -223,7 +223,7 @@ fn answers_and_errors_have_the_shape_that_clients_read() {
     let missing = server.call("/describeStream", "{}");
     assert_eq!(missing.refusal(), (400, "InvalidArgumentException"));
     let text = r#"{"Message":"Either StreamName or StreamARN must be given."}"#;
-    assert_eq!(missing.body, text);
+    assert_eq!(missing.text(), text);
     let both = r#"{"StreamName":"a","StreamARN":"arn:aws:kinesisvideo:r:1:stream/b/1"}"#;
     assert_eq!(server.call("/describeStream", both).refusal().0, 400);
     for body in ["{", "[]", r#"{"StreamName":7}"#] {
@@ -232,7 +232,7 @@ fn answers_and_errors_have_the_shape_that_clients_read() {
     }
     let wrong_case = server.call("/DescribeStream", "{}");
     assert_eq!(wrong_case.refusal(), (404, "UnknownOperationException"));
-    assert!(wrong_case.body.contains("com.amazon.coral.service#UnknownOperationException"));
+    assert!(wrong_case.text().contains("com.amazon.coral.service#UnknownOperationException"));
     let large = format!(r#"{{"StreamName":"{}"}}"#, "x".repeat(1 << 20));
     assert_eq!(server.call("/describeStream", &large).refusal().0, 413);
 }

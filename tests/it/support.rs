@@ -31,7 +31,7 @@ pub struct Server {
 pub struct Answer {
     pub status: u16,
     pub head: String,
-    pub body: String,
+    pub body: Vec<u8>,
 }
 
 impl Server {
@@ -45,9 +45,20 @@ impl Server {
         Self::start_in(tempfile::tempdir().expect("a directory"), arguments)
     }
 
+    /// With settings, as the variables that carry them.
+    pub fn start_configured(settings: &[(&str, &str)]) -> Self {
+        let mut command = command();
+        command.envs(settings.iter().copied());
+        Self::launch(command, tempfile::tempdir().expect("a directory"), &[])
+    }
+
     /// On a data directory that exists.
     pub fn start_in(dir: TempDir, arguments: &[&str]) -> Self {
-        let mut child = command()
+        Self::launch(command(), dir, arguments)
+    }
+
+    fn launch(mut command: Command, dir: TempDir, arguments: &[&str]) -> Self {
+        let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(dir.path())
             .args(arguments)
@@ -92,25 +103,19 @@ impl Server {
             assert!(Instant::now() < deadline, "the server does not stop");
             std::thread::sleep(Duration::from_millis(10));
         };
-        let fresh = tempfile::tempdir().expect("a directory");
-        (status, std::mem::replace(&mut self.dir, fresh))
+        (status, self.take_dir())
     }
 
-    /// An `aws-sdk-kinesisvideo` client with the root key, over plain HTTP.
-    pub fn kinesisvideo(&self) -> aws_sdk_kinesisvideo::Client {
-        use aws_sdk_kinesisvideo::config::{Builder, Region, retry::RetryConfig};
-        let Credentials { access_key, secret, .. } = self.credentials.clone();
-        let config = Builder::new()
-            .behavior_version_latest()
-            .region(Region::new(TARGET.region))
-            .endpoint_url(&self.endpoint)
-            .retry_config(RetryConfig::disabled())
-            .credentials_provider(aws_credential_types::Credentials::from_keys(
-                access_key, secret, None,
-            ))
-            .http_client(aws_smithy_http_client::Builder::new().build_http())
-            .build();
-        aws_sdk_kinesisvideo::Client::from_conf(config)
+    /// Ends the server as a crash would, and gives the directory back for another start.
+    pub fn kill_9(mut self) -> TempDir {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("our own child");
+        self.take_dir()
+    }
+
+    fn take_dir(&mut self) -> TempDir {
+        let fresh = tempfile::tempdir().expect("a directory");
+        std::mem::replace(&mut self.dir, fresh)
     }
 
     /// Calls an AWS operation with a JSON body, signed as boto3 does.
@@ -160,6 +165,11 @@ impl Drop for Server {
 }
 
 impl Answer {
+    /// The body as text.
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("a body of text")
+    }
+
     /// A header's value.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head
@@ -182,9 +192,9 @@ fn read_answer(from: &mut impl BufRead) -> Answer {
         assert_ne!(from.read_line(&mut head).expect("a head"), 0, "closed after {head:?}");
     }
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-    let mut answer = Answer { status, head, body: String::new() };
+    let mut answer = Answer { status, head, body: Vec::new() };
     let length = answer.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
-    from.take(length).read_to_string(&mut answer.body).expect("a body");
+    from.take(length).read_to_end(&mut answer.body).expect("a body");
     answer
 }
 
