@@ -52,7 +52,7 @@ fn frames(offsets: &[i64]) -> Vec<Frame> {
 fn anchor() -> Anchor {
     Anchor {
         producer: ProducerTimestamp::from_millis(START_MS),
-        cluster_timecode: START_MS,
+        cluster_timecode: START_MS as u64,
         scale: TimestampScale::MILLISECOND,
     }
 }
@@ -198,7 +198,7 @@ proptest! {
         timecodes in prop::collection::vec(any::<i64>(), 1..50),
         scale in 1u64..2_000_000_000,
         producer in any::<i64>(),
-        cluster in any::<i64>(),
+        cluster in any::<u64>(),
         delay in any::<u64>(),
         sound in any::<bool>(),
     ) {

@@ -21,7 +21,7 @@ pub struct Anchor {
     /// The producer's time at the cluster's timecode.
     pub producer: ProducerTimestamp,
     /// The cluster's timecode, in ticks of `scale`.
-    pub cluster_timecode: i64,
+    pub cluster_timecode: u64,
     /// The segment's tick.
     pub scale: TimestampScale,
 }
