@@ -4,4 +4,5 @@ pub mod types;
 
 pub mod clock;
 pub mod media;
+pub mod serve;
 pub mod store;

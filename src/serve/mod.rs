@@ -1,0 +1,6 @@
+//! Reads: what a consumer or player asked for becomes fragments, and fragments become bytes.
+//!
+//! Here: selection and packaging. Not here: HTTP, AWS shapes, tokens (`api`).
+
+pub mod hls;
+pub mod package;
