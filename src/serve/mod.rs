@@ -2,5 +2,7 @@
 //!
 //! Here: selection and packaging. Not here: HTTP, AWS shapes, tokens (`api`).
 
+#[cfg(test)]
+mod fixtures;
 pub mod hls;
 pub mod package;

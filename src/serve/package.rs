@@ -146,8 +146,8 @@ impl Packager {
 
     /// One track of a fragment as a media segment in one piece.
     ///
-    /// It is a copy: one write of a contiguous body costs less than the dozens of slices that
-    /// would otherwise go into a vectored one, and the copy is what the cache keeps.
+    /// It is a copy: written in one piece it costs a connection no more than a vectored write of
+    /// its dozens of slices, and a cached copy does not keep the rest of the chunk in memory.
     pub async fn media_segment(
         &self,
         stream: &MediaStream,

@@ -54,11 +54,12 @@ impl Config {
             return Err(Invalid::AudioObjectType(core_type));
         }
         let core_samples = if bits.flag().ok_or(Invalid::Truncated)? { 960 } else { 1024 };
-        if extension.is_none() && channels != 0 {
-            if let Some((kind, rate)) = backward_compatible_extension(&mut bits) {
-                object_type = kind;
-                extension = Some(rate);
-            }
+        if extension.is_none()
+            && channels != 0
+            && let Some((kind, rate)) = backward_compatible_extension(&mut bits)
+        {
+            object_type = kind;
+            extension = Some(rate);
         }
         // SBR doubles the rate; a "downsampled" SBR announces the core's own.
         let sample_rate = extension.unwrap_or(core_rate);
