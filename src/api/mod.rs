@@ -36,6 +36,7 @@ pub use streams::{blocking, find_stream};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::serve::package::Packager;
 use crate::store::Store;
 use crate::web;
 
@@ -51,6 +52,8 @@ pub struct App {
     pub keys: keys::KeyRing,
     /// What is counted.
     pub metrics: Metrics,
+    /// Makes segments for players, and keeps the newest.
+    pub packager: Packager,
     /// Cancelled when the server stops: long answers then end in order, soon.
     pub shutdown: CancellationToken,
 }

@@ -19,6 +19,7 @@ use crate::api::{App, AppState};
 use crate::clock::Clock;
 use crate::config::{Config, Flag, LogFormat, Switch};
 use crate::metrics::Metrics;
+use crate::serve::package::{self, Packager};
 use crate::store::{Options, Store};
 
 /// How often changes of the keys' file are looked for.
@@ -159,6 +160,7 @@ fn open(config: Config) -> Result<AppState, Failure> {
         clock,
         keys,
         metrics: Metrics::default(),
+        packager: Packager::new(package::Options::default()),
         shutdown: CancellationToken::new(),
     }))
 }

@@ -1,7 +1,9 @@
-//! Reads: what a consumer or player asked for becomes fragments, and fragments become bytes.
-//!
-//! Here: selection and packaging. Not here: HTTP, AWS shapes, tokens (`api`).
+//! Reads: what consumers and players get from the store, without HTTP or the protocols of AWS.
 
+#[cfg(test)]
+mod fixtures;
 mod get_media;
+pub mod hls;
+pub mod package;
 
 pub use get_media::{GetMedia, fragment_list_item};

@@ -5,6 +5,7 @@ mod bodies;
 mod control_plane;
 mod crash;
 mod get_media;
+mod hls;
 mod kvs;
 mod producer;
 mod put_media;

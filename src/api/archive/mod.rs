@@ -1,9 +1,12 @@
 //! Archived media: listings, fragment lists and session URLs.
 
+mod get_hls_streaming_session_url;
 mod get_media_for_fragment_list;
+mod hls;
 mod list_fragments;
+mod native;
 
-use axum::routing::post;
+use axum::routing::{get, post};
 
 use super::{ApiError, Routes};
 use crate::store::Order;
@@ -19,7 +22,22 @@ pub fn routes() -> Routes {
         .route(
             "/getMediaForFragmentList",
             post(get_media_for_fragment_list::get_media_for_fragment_list),
+        )
+        .route(
+            "/getHLSStreamingSessionURL",
+            post(get_hls_streaming_session_url::get_hls_streaming_session_url),
         );
+    routes.public = routes
+        .public
+        .route("/hls/v1/getHLSMasterPlaylist.m3u8", get(hls::master_playlist))
+        .route("/hls/v1/getHLSMediaPlaylist.m3u8", get(hls::media_playlist))
+        .route("/hls/v1/getMP4InitFragment.mp4", get(hls::init_segment))
+        .route("/hls/v1/getMP4MediaFragment.mp4", get(hls::media_segment));
+    routes.native = routes
+        .native
+        .route("/v1/streams/{stream}/live.m3u8", get(native::live))
+        .route("/v1/streams/{stream}/hls.m3u8", get(native::on_demand))
+        .route("/v1/streams/{stream}/fragments", get(native::fragments));
     routes
 }
 

@@ -11,6 +11,8 @@ use crate::types::TimestampScale;
 pub struct Chunk {
     /// Length of a tick.
     pub scale: TimestampScale,
+    /// The cluster's Timecode, in ticks; 0 before it is told.
+    pub cluster_timecode: u64,
     /// The declared tracks.
     pub tracks: Vec<Track>,
     /// In the order of the file, which is decode order per track.
@@ -31,6 +33,7 @@ pub struct Chunk {
 pub fn read_chunk(bytes: &Bytes) -> Result<Chunk, Error> {
     let mut chunk = Chunk {
         scale: TimestampScale::MILLISECOND,
+        cluster_timecode: 0,
         tracks: Vec::new(),
         frames: Vec::new(),
         tags: Vec::new(),
@@ -49,6 +52,7 @@ pub fn read_chunk(bytes: &Bytes) -> Result<Chunk, Error> {
             }
             Content::Event(EventKind::SegmentStart { .. }) => parser.forget_segment_size(),
             Content::Event(EventKind::Info { scale }) => chunk.scale = scale,
+            Content::Event(EventKind::ClusterTimecode(ticks)) => chunk.cluster_timecode = ticks,
             Content::Event(EventKind::Tracks(tracks)) => chunk.tracks = tracks,
             Content::Event(EventKind::Tags(tags)) => chunk.tags.extend(tags),
             Content::Event(_) => {}
