@@ -5,19 +5,18 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
-use tokio::runtime::Handle;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
-use super::commit::{Committer, Finished};
+use super::commit::Committer;
 use super::cursor::Cursor;
+use super::fragment_writer::FragmentWriter;
 use super::index::Record;
 use super::locked;
-use super::log::entry::{FragmentEntry, HEADER_BYTES, Kind, MAX_BODY_BYTES};
+use super::log::entry::{FragmentEntry, HEADER_BYTES, Kind};
 use super::log::reader::{Place, header_of};
 use super::log::segment::Segments;
 use super::streams::State;
 use super::tail::{Fate, OpenFragment};
-use super::twin;
 use crate::clock::Clock;
 use crate::types::{FragmentNumber, Millis, ProducerTimestamp, ServerTimestamp, StreamId};
 
@@ -181,7 +180,6 @@ impl MediaStream {
         producer: ProducerTimestamp,
         format: FormatId,
     ) -> FragmentWriter {
-        let head_crc = crc32c::crc32c(&head);
         let mut state = self.state();
         let number = state.next_number(&self.clock);
         let open = Arc::new(OpenFragment::new(number, producer, format, head));
@@ -192,8 +190,7 @@ impl MediaStream {
         }
         drop(state);
         self.wake();
-        let (cluster, trailer) = (Checked::default(), Checked::default());
-        FragmentWriter { stream: self.clone(), open, head_crc, cluster, trailer, finished: false }
+        FragmentWriter::new(self.clone(), open)
     }
 
     /// A persisted fragment's facts.
@@ -349,7 +346,12 @@ impl MediaStream {
         self.state().index.get(number).copied()
     }
 
-    fn wake(&self) {
+    pub(super) fn committer(&self) -> &Arc<Committer> {
+        &self.committer
+    }
+
+    /// Wakes all that wait for the stream.
+    pub(super) fn wake(&self) {
         self.changes.send_modify(|mark| *mark += 1);
     }
 }
@@ -362,147 +364,4 @@ impl fmt::Debug for MediaStream {
 
 pub(super) fn read_failed(number: FragmentNumber, source: std::io::Error) -> ReadError {
     ReadError::Io { context: format!("read fragment {number}"), source }
-}
-
-/// An open fragment's writer. Dropping it gives the fragment up.
-#[derive(Debug)]
-pub struct FragmentWriter {
-    stream: Arc<MediaStream>,
-    open: Arc<OpenFragment>,
-    head_crc: u32,
-    cluster: Checked,
-    trailer: Checked,
-    finished: bool,
-}
-
-/// The length and the checksum of bytes that were pushed.
-#[derive(Clone, Copy, Debug, Default)]
-struct Checked {
-    len: usize,
-    crc: u32,
-}
-
-impl Checked {
-    fn add(&mut self, bytes: &[u8]) {
-        self.len += bytes.len();
-        self.crc = crc32c::crc32c_append(self.crc, bytes);
-    }
-}
-
-impl FragmentWriter {
-    /// The number, fixed from the beginning.
-    pub fn number(&self) -> FragmentNumber {
-        self.open.number
-    }
-
-    /// Adds bytes of the cluster; readers at the tail see them at once. Not after
-    /// [`FragmentWriter::push_trailer`].
-    pub fn push(&mut self, cluster: Bytes) {
-        debug_assert_eq!(self.trailer.len, 0, "the cluster lies in one piece");
-        self.cluster.add(&cluster);
-        self.show(cluster);
-    }
-
-    /// Adds bytes that follow the cluster (tags).
-    pub fn push_trailer(&mut self, bytes: Bytes) {
-        self.trailer.add(&bytes);
-        self.show(bytes);
-    }
-
-    /// Bytes so far, the head included.
-    #[allow(clippy::len_without_is_empty, reason = "it is never empty in a useful sense")]
-    pub fn len(&self) -> usize {
-        self.open.head.len() + self.cluster.len + self.trailer.len
-    }
-
-    /// Hands the fragment to the log; resolves once it is synced and findable. Dropping the
-    /// future does not undo it. A fragment that is stored already (same producer time, format and
-    /// cluster bytes: a re-send after a reconnect) is not stored again: the result is the stored
-    /// one's facts, whose number differs from [`FragmentWriter::number`].
-    pub fn finish(
-        mut self,
-        duration: Millis,
-    ) -> impl Future<Output = Result<FragmentInfo, PersistError>> + Send + 'static {
-        self.finished = true;
-        let (done, outcome) = oneshot::channel();
-        self.hand_over(duration, done);
-        async move {
-            let lost = || PersistError::Poisoned("the commit thread ended".into());
-            outcome.await.unwrap_or_else(|_| Err(lost()))
-        }
-    }
-
-    fn show(&self, bytes: Bytes) {
-        if !bytes.is_empty() {
-            self.open.push(bytes);
-            self.stream.wake();
-        }
-    }
-
-    fn hand_over(
-        &self,
-        duration: Millis,
-        done: oneshot::Sender<Result<FragmentInfo, PersistError>>,
-    ) {
-        let committer = self.stream.committer.clone();
-        // Read before the index: what is durable before this position is findable below.
-        let compared_before = committer.durable();
-        let mut body = vec![self.open.head.clone()];
-        body.extend(self.open.pieces());
-        let (stream, entry) = (self.stream.clone(), self.entry(duration));
-        let finished = Finished { stream, entry, body, compared_before, done };
-        if self.stream.state().deleted {
-            return finished.fail(PersistError::StreamDeleted);
-        }
-        if self.len() > MAX_BODY_BYTES {
-            let limit = format!("a fragment may have {MAX_BODY_BYTES} bytes");
-            return finished.fail(PersistError::NoSpace(limit));
-        }
-        let alike = self.stream.alike(&finished.entry);
-        if alike.is_empty() {
-            return committer.append(finished);
-        }
-        // Reading the stored one may take the device's time, which is nobody else's.
-        let compare =
-            move || match twin::find_stored(&committer.segments, &finished, 0..compared_before) {
-                Some(twin) => finished.stored_as(twin),
-                None => committer.append(finished),
-            };
-        match Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(compare)),
-            Err(_) => compare(),
-        }
-    }
-
-    fn entry(&self, duration: Millis) -> FragmentEntry {
-        let (cluster, trailer) = (self.cluster, self.trailer);
-        let body_crc = crc32c::crc32c_combine(self.head_crc, cluster.crc, cluster.len);
-        FragmentEntry {
-            stream: self.stream.id,
-            number: self.open.number,
-            producer: self.open.producer,
-            duration_ms: u32::try_from(duration.0).unwrap_or(u32::MAX),
-            format: self.open.format,
-            sequence: None,
-            breaks: 0,
-            head_len: clamp(self.open.head.len()),
-            cluster_len: clamp(cluster.len),
-            trailer_len: clamp(trailer.len),
-            cluster_crc: cluster.crc,
-            body_crc: crc32c::crc32c_combine(body_crc, trailer.crc, trailer.len),
-        }
-    }
-}
-
-/// A length as the entry has it; one that does not fit is refused by its sum.
-fn clamp(len: usize) -> u32 {
-    u32::try_from(len).unwrap_or(u32::MAX)
-}
-
-impl Drop for FragmentWriter {
-    fn drop(&mut self) {
-        if !self.finished {
-            self.stream.settle(self.open.number, Fate::GivenUp);
-        }
-    }
 }

@@ -10,7 +10,7 @@
 //! - `log`: the append-only segments
 //! - `index`: a stream's persisted fragments; `tail`: its open ones; `streams`: both together
 //! - `commit`: the thread that makes many fragments durable with one sync; `twin`: re-sent ones
-//! - `fragments`, `cursor`: how producers write and readers read
+//! - `fragments`: one stream; `fragment_writer`, `cursor`: how it is written and read
 //! - `catalog`: what streams exist
 //! - `retention`: what has expired, and the freeing of its space
 
@@ -18,6 +18,7 @@ mod catalog;
 mod commit;
 mod cursor;
 pub mod disk;
+mod fragment_writer;
 mod fragments;
 mod index;
 mod log;
@@ -31,9 +32,9 @@ mod tests;
 
 pub use catalog::{Catalog, CatalogError, NewStream, StreamInfo, StreamStatus};
 pub use cursor::{Cursor, FragmentReader};
+pub use fragment_writer::FragmentWriter;
 pub use fragments::{
-    Chunk, FormatId, FragmentInfo, FragmentWriter, MediaStream, Order, PersistError, ReadError,
-    Start, TornFragment,
+    Chunk, FormatId, FragmentInfo, MediaStream, Order, PersistError, ReadError, Start, TornFragment,
 };
 
 use std::path::Path;

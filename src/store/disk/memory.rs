@@ -63,11 +63,8 @@ impl MemoryDisk {
     /// Cuts the power: of what was not synced, `keep` decides sector by sector what survives.
     /// This handle and all made from it stop working; the returned one finds what is left.
     pub fn crash(&self, mut keep: impl FnMut() -> bool) -> Self {
-        let mut shared = locked(&self.shared);
-        shared.generation += 1;
-        shared.locked = false;
-        shared.faults = Faults::default();
-        for file in shared.files.values() {
+        let killed = self.kill();
+        for file in locked(&self.shared).files.values() {
             let content = &mut *locked(file);
             for sector in std::mem::take(&mut content.dirty) {
                 let end = content.current.len().min((sector + 1) * SECTOR);
@@ -79,6 +76,16 @@ impl MemoryDisk {
                 }
             }
         }
+        killed
+    }
+
+    /// Ends the process, not the machine: all that was written stays, durable or not. This handle
+    /// and all made from it stop working; the returned one finds it.
+    pub fn kill(&self) -> Self {
+        let mut shared = locked(&self.shared);
+        shared.generation += 1;
+        shared.locked = false;
+        shared.faults = Faults::default();
         Self { shared: self.shared.clone(), generation: shared.generation }
     }
 
@@ -179,7 +186,8 @@ impl DiskFile for MemoryFile {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        drop(self.disk.shared()?);
+        // Held, so that nothing is done on both sides of a crash.
+        let _shared = self.disk.shared()?;
         let content = locked(&self.content);
         let start = usize::try_from(offset).map_err(io::Error::other)?;
         let bytes = content.current.get(start..start.saturating_add(buffer.len()));
@@ -193,10 +201,8 @@ impl DiskFile for MemoryFile {
     }
 
     fn write_at(&self, slices: &mut [IoSlice<'_>], offset: u64) -> io::Result<()> {
-        let fails = {
-            let mut shared = self.disk.shared()?;
-            count_down(&mut shared.faults.fail_write_after)
-        };
+        let mut shared = self.disk.shared()?;
+        let fails = count_down(&mut shared.faults.fail_write_after);
         let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
         let len = if fails { bytes.len() / 2 } else { bytes.len() };
         let content = &mut *locked(&self.content);
@@ -208,7 +214,8 @@ impl DiskFile for MemoryFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        if count_down(&mut self.disk.shared()?.faults.fail_sync_after) {
+        let mut shared = self.disk.shared()?;
+        if count_down(&mut shared.faults.fail_sync_after) {
             return Err(io::Error::other("simulated failure of a sync"));
         }
         let content = &mut *locked(&self.content);

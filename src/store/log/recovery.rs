@@ -237,6 +237,11 @@ impl Pass {
         apply: &mut impl FnMut(&Segments, Event),
     ) -> io::Result<Tail> {
         let Some(last) = used.last() else { return Ok(Tail { active: None, torn_bytes: 0 }) };
+        // The process may have died between a write and its sync: what is read here may be in the
+        // page cache only, and from here on it counts as durable.
+        for segment in used.iter().rev().take_while(|segment| self.is_pending(segment)) {
+            segment.file.file.sync()?;
+        }
         let mut sealed = false;
         let mut end = last.end();
         while let Some(item) = self.pending.pop_front() {
@@ -262,6 +267,10 @@ impl Pass {
         let room = end >= last.base && end + SEAL_BYTES <= last.end();
         let active = (!sealed && room).then(|| (last.clone(), end));
         Ok(Tail { active, torn_bytes })
+    }
+
+    fn is_pending(&self, segment: &Segment) -> bool {
+        self.pending.front().is_some_and(|first| first.at() < segment.end())
     }
 
     /// Wipes the headers of the entries from `end` on, all of which lie in the last segment, as a

@@ -29,7 +29,10 @@ async fn acknowledged_fragments_survive_crashes_and_nothing_else_appears() {
             let (store, report) = open(&disk, &clock);
             check(&store, &report, &mut model).await;
             work(&store, &disk, &clock, &mut random, &mut model).await;
-            disk = disk.crash(|| random.below(2) == 0);
+            disk = match random.below(3) {
+                0 => disk.kill(),
+                _ => disk.crash(|| random.below(2) == 0),
+            };
         }
         let (store, report) = open(&disk, &clock);
         check(&store, &report, &mut model).await;
