@@ -1,6 +1,6 @@
 //! `kinora serve`
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Flag, LogFormat, Switch};
 use crate::metrics::Metrics;
 use crate::store::{Options, Store};
+use crate::types::Millis;
 
 /// How often changes of the keys' file are looked for.
 const KEYS_REFRESH: Duration = Duration::from_secs(1);
@@ -139,7 +140,14 @@ fn open(config: Config) -> Result<AppState, Failure> {
         let path = config.data.join(CREDENTIALS_FILE);
         tracing::info!("made the root key; it is in {}", path.display());
     }
-    let options = Options { segment_bytes: config.store.segment_bytes };
+    let store = &config.store;
+    let options = Options {
+        segment_bytes: store.segment_bytes,
+        prepared_segments: store.prepared_segments,
+        spare_segments: store.spare_segments,
+        queue_bytes: store.queue_bytes,
+        unretained_keep: Millis(store.unretained_seconds.saturating_mul(1000)),
+    };
     let (store, report) = Store::open(&config.data, options, clock.clone())?;
     tracing::info!(
         fragments = report.fragments,
@@ -206,7 +214,10 @@ async fn either(first: &mut Signal, second: &mut Signal) {
 /// Logs go to standard error; `RUST_LOG` chooses more or less of them.
 fn start_log(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     match format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),

@@ -48,6 +48,9 @@ impl Server {
     /// On a data directory that exists.
     pub fn start_in(dir: TempDir, arguments: &[&str]) -> Self {
         let mut child = command()
+            // Small segment files, since every server of every test prepares some.
+            .env("KINORA_STORE_SEGMENT_BYTES", "4194304")
+            .env("RUST_LOG", std::env::var("RUST_LOG").as_deref().unwrap_or("warn"))
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(dir.path())
             .args(arguments)
