@@ -65,9 +65,9 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Switch {
-    /// `on`
+    /// Required or active.
     On,
-    /// `off`
+    /// Not required.
     Off,
 }
 

@@ -61,10 +61,10 @@ pub(super) struct Serve {
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<String>,
     /// Whether requests must be signed; off only on a loopback address [default: on]
-    #[arg(long)]
+    #[arg(long, value_name = "on|off", hide_possible_values = true)]
     auth: Option<Switch>,
     /// Log lines for people or for machines [default: text]
-    #[arg(long)]
+    #[arg(long, value_name = "text|json", hide_possible_values = true)]
     log_format: Option<LogFormat>,
 }
 

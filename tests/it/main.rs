@@ -2,5 +2,6 @@
 
 mod auth;
 mod control_plane;
+mod lifecycle;
 mod support;
 mod tls;
