@@ -65,9 +65,9 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Switch {
-    /// `on`
+    /// Required or active.
     On,
-    /// `off`
+    /// Not required.
     Off,
 }
 
@@ -87,6 +87,14 @@ pub enum LogFormat {
 pub struct StoreConfig {
     /// Bytes of one segment file of the log.
     pub segment_bytes: u64,
+    /// Segment files made ahead of need; with 0, fragments wait while one is made.
+    pub prepared_segments: usize,
+    /// Expired segment files kept for re-use; more are deleted.
+    pub spare_segments: usize,
+    /// Bytes that may wait for the disk before producers must wait.
+    pub queue_bytes: u64,
+    /// How long a stream without retention keeps fragments for its live readers. AWS: 5 minutes.
+    pub unretained_seconds: u64,
     /// How often retention is enforced.
     pub retention_interval_seconds: u64,
 }
@@ -206,7 +214,14 @@ impl Default for Config {
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { segment_bytes: 64 * MIB, retention_interval_seconds: 30 }
+        Self {
+            segment_bytes: 64 * MIB,
+            prepared_segments: 2,
+            spare_segments: 8,
+            queue_bytes: 128 * MIB,
+            unretained_seconds: 5 * 60,
+            retention_interval_seconds: 30,
+        }
     }
 }
 
@@ -406,6 +421,11 @@ impl Config {
             (MIB..=4096 * MIB).contains(&self.store.segment_bytes),
             "store.segment_bytes must be from 1 MiB to 4 GiB",
         )?;
+        rule(
+            self.store.prepared_segments <= 64 && self.store.spare_segments <= 1024,
+            "store.prepared_segments must be up to 64 and store.spare_segments up to 1024",
+        )?;
+        positive("store.queue_bytes", self.store.queue_bytes)?;
         rule(
             (8 << 10..=MIB as usize).contains(&self.http.max_head_bytes),
             "http.max_head_bytes must be from 8 KiB to 1 MiB",

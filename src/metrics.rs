@@ -94,6 +94,8 @@ metrics! {
         "Fragments sent by GetMedia.";
     Counter get_media_skipped "kinora_get_media_skipped_fragments_total"
         "Fragments a slow reader missed.";
+    Gauge store_bytes "kinora_store_used_bytes"
+        "Bytes of the log's files that hold fragments.";
     Counter hls_playlists "kinora_hls_playlists_total"
         "Playlists served.";
     Counter hls_segments "kinora_hls_segments_total"
@@ -124,6 +126,11 @@ impl Gauge {
     pub fn enter(&self) -> InProgress {
         self.0.fetch_add(1, Ordering::Relaxed);
         InProgress(Arc::clone(&self.0))
+    }
+
+    /// Sets a value that is measured rather than counted.
+    pub fn set(&self, value: u64) {
+        self.0.store(i64::try_from(value).unwrap_or(i64::MAX), Ordering::Relaxed);
     }
 
     /// The present value.

@@ -68,6 +68,7 @@ fn describe(app: &App, stream: &StreamInfo) -> Value {
 /// `GET /metrics`: Prometheus text.
 async fn metrics(State(app): State<AppState>, caller: Caller) -> Result<Response, ApiError> {
     caller.may_do_all()?;
+    app.metrics.store_bytes.set(app.store.used_bytes());
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     Ok((content_type, app.metrics.render()).into_response())
 }

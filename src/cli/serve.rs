@@ -1,6 +1,6 @@
 //! `kinora serve`
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -21,6 +21,7 @@ use crate::config::{Config, Flag, LogFormat, Switch};
 use crate::metrics::Metrics;
 use crate::serve::package::{self, Packager};
 use crate::store::{Options, Store};
+use crate::types::Millis;
 
 /// How often changes of the keys' file are looked for.
 const KEYS_REFRESH: Duration = Duration::from_secs(1);
@@ -61,10 +62,10 @@ pub(super) struct Serve {
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<String>,
     /// Whether requests must be signed; off only on a loopback address [default: on]
-    #[arg(long)]
+    #[arg(long, value_name = "on|off", hide_possible_values = true)]
     auth: Option<Switch>,
     /// Log lines for people or for machines [default: text]
-    #[arg(long)]
+    #[arg(long, value_name = "text|json", hide_possible_values = true)]
     log_format: Option<LogFormat>,
 }
 
@@ -140,7 +141,14 @@ fn open(config: Config) -> Result<AppState, Failure> {
         let path = config.data.join(CREDENTIALS_FILE);
         tracing::info!("made the root key; it is in {}", path.display());
     }
-    let options = Options { segment_bytes: config.store.segment_bytes, ..Options::default() };
+    let store = &config.store;
+    let options = Options {
+        segment_bytes: store.segment_bytes,
+        prepared_segments: store.prepared_segments,
+        spare_segments: store.spare_segments,
+        queue_bytes: store.queue_bytes,
+        unretained_keep: Millis(store.unretained_seconds.saturating_mul(1000)),
+    };
     let (store, report) = Store::open(&config.data, options, clock.clone())?;
     tracing::info!(
         fragments = report.fragments,
@@ -208,7 +216,10 @@ async fn either(first: &mut Signal, second: &mut Signal) {
 /// Logs go to standard error; `RUST_LOG` chooses more or less of them.
 fn start_log(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     match format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),

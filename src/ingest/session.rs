@@ -25,6 +25,7 @@ pub enum TimecodeType {
 
 /// What the caller has to do, in order.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "members are named after the types that describe them")]
 pub enum Output {
     /// A fragment's first frame arrived: open it.
     Begin { head: Bytes, producer: ProducerTimestamp, format: FormatId, timecode_ms: i64 },

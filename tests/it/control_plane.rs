@@ -47,7 +47,8 @@ async fn stream_is_created_described_and_deleted() {
     assert_eq!(info.media_type.as_deref(), Some("video/h264,audio/aac"));
     assert_eq!(info.data_retention_in_hours, Some(2));
     assert_eq!(info.status, Some(Status::Active));
-    let created_ms = info.creation_time.expect("a time").to_millis().expect("in range");
+    // Rounded, since the SDK cuts the fraction of a float.
+    let created_ms = (info.creation_time.expect("a time").as_secs_f64() * 1000.0).round() as i64;
     assert!(arn.ends_with(&format!("/{created_ms}")), "{arn} {created_ms}");
     let by_arn = client.describe_stream().stream_arn(&arn).send().await.expect("described");
     assert_eq!(by_arn.stream_info, Some(info.clone()));
@@ -198,6 +199,17 @@ async fn every_operation_on_media_is_served_where_the_client_asked() {
     assert_eq!(code(unknown.send().await), "ResourceNotFoundException");
     let bad = server.call("/getDataEndpoint", r#"{"StreamName":"cam1","APIName":"FLY"}"#);
     assert_eq!(bad.refusal(), (400, "InvalidArgumentException"));
+}
+
+/// The C producer leaves the port out of `Host`, and goes where the answer says.
+#[test]
+fn client_that_names_no_port_is_sent_to_the_right_one() {
+    let server = Server::start();
+    assert_eq!(server.call("/createStream", r#"{"StreamName":"cam1"}"#).status, 200);
+    let headers = [("host", "127.0.0.1"), ("user-agent", "AWS-SDK-KVS-CPP-CLIENT/3.5.0")];
+    let body = r#"{"StreamName":"cam1","APIName":"PUT_MEDIA"}"#;
+    let answer = server.call_with("/getDataEndpoint", &headers, body);
+    assert_eq!(answer.body, format!(r#"{{"DataEndpoint":"{}"}}"#, server.endpoint));
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod hls;
 mod kvs;
 mod producer;
 mod put_media;
+mod lifecycle;
 mod support;
 mod tidy;
 mod tls;

@@ -59,6 +59,9 @@ impl Server {
 
     fn launch(mut command: Command, dir: TempDir, arguments: &[&str]) -> Self {
         let mut child = command
+            // Small segment files, since every server of every test prepares some.
+            .env("KINORA_STORE_SEGMENT_BYTES", "4194304")
+            .env("RUST_LOG", std::env::var("RUST_LOG").as_deref().unwrap_or("warn"))
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(dir.path())
             .args(arguments)
@@ -91,18 +94,28 @@ impl Server {
         String::from_utf8(output.stdout).expect("text")
     }
 
-    /// Asks the server to stop, and gives the directory back for another start.
-    pub fn stop(mut self) -> (ExitStatus, TempDir) {
+    /// Sends SIGTERM.
+    pub fn terminate(&self) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
-        let deadline = Instant::now() + STOP_TIMEOUT;
-        let status = loop {
-            if let Some(status) = self.child.try_wait().expect("our own child") {
-                break status;
+    }
+
+    /// How the server ended, if it does so within `patience`.
+    pub fn exit_status(&mut self, patience: Duration) -> Option<ExitStatus> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let status = self.child.try_wait().expect("our own child");
+            if status.is_some() || Instant::now() >= deadline {
+                return status;
             }
-            assert!(Instant::now() < deadline, "the server does not stop");
             std::thread::sleep(Duration::from_millis(10));
-        };
+        }
+    }
+
+    /// Asks the server to stop, and gives the directory back for another start.
+    pub fn stop(mut self) -> (ExitStatus, TempDir) {
+        self.terminate();
+        let status = self.exit_status(STOP_TIMEOUT).expect("the server stops");
         (status, self.take_dir())
     }
 
@@ -121,7 +134,12 @@ impl Server {
     /// Calls an AWS operation with a JSON body, signed as boto3 does.
     pub fn call(&self, path: &str, body: &str) -> Answer {
         let headers = [("content-type", "application/json"), ("host", self.authority())];
-        let request = Request { method: "POST", path, query: "", headers: &headers };
+        self.call_with(path, &headers, body)
+    }
+
+    /// Calls an AWS operation with other headers, all of them signed.
+    pub fn call_with(&self, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let request = Request { method: "POST", path, query: "", headers };
         let hash = sigv4::payload_hash(body.as_bytes());
         let now = Clock::system().now();
         let added = sigv4::sign_headers(&request, &hash, &self.credentials, TARGET, now);
