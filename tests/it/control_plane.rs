@@ -209,7 +209,7 @@ fn client_that_names_no_port_is_sent_to_the_right_one() {
     let headers = [("host", "127.0.0.1"), ("user-agent", "AWS-SDK-KVS-CPP-CLIENT/3.5.0")];
     let body = r#"{"StreamName":"cam1","APIName":"PUT_MEDIA"}"#;
     let answer = server.call_with("/getDataEndpoint", &headers, body);
-    assert_eq!(answer.body, format!(r#"{{"DataEndpoint":"{}"}}"#, server.endpoint));
+    assert_eq!(answer.text(), format!(r#"{{"DataEndpoint":"{}"}}"#, server.endpoint));
 }
 
 #[tokio::test]

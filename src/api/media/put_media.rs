@@ -72,10 +72,12 @@ async fn receive(app: AppState, upload: Upload, body: MediaBody) {
         let next = body.next().await?;
         Some((next, body))
     });
-    let body = Box::pin(body.inspect(move |bytes| {
+    let body = body.inspect(move |bytes| {
         let bytes = bytes.as_ref().map_or(0, Bytes::len);
         counted.metrics.put_media_bytes.add(bytes as u64);
-    }));
+    });
+    // Fused, since a refused upload is drained whether its end was seen or not.
+    let body = Box::pin(body.fuse());
     match ingest::run(upload, body, app.shutdown.cancelled()).await {
         End::Complete => tracing::info!("upload ended"),
         End::Shutdown => tracing::info!("upload ended: the server shuts down"),
