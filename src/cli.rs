@@ -1,6 +1,8 @@
 //! The command line: one file per subcommand, each with its arguments and what it does with them.
 
+mod demo;
 mod key;
+mod produce;
 mod serve;
 
 use std::process::ExitCode;
@@ -21,6 +23,8 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    Produce(produce::Produce),
+    Demo(demo::Demo),
     Key(key::KeyCommand),
 }
 
@@ -31,6 +35,8 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Serve(serve) => serve.run(),
+        Command::Produce(produce) => produce.run(),
+        Command::Demo(demo) => demo.run(),
         Command::Key(key) => key.run(),
     };
     outcome.unwrap_or_else(|error| {

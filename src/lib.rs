@@ -13,5 +13,9 @@ pub mod config;
 pub mod metrics;
 
 pub mod api;
-pub mod cli;
 pub mod web;
+
+pub mod client;
+pub mod produce;
+
+pub mod cli;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
@@ -100,35 +101,58 @@ impl Serve {
     }
 }
 
-async fn serve(mut config: Config) -> Result<ExitCode, Failure> {
+async fn serve(config: Config) -> Result<ExitCode, Failure> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let server = Server::bind(&config).await?;
-    config.listen = server.address()?;
-    let app = tokio::task::spawn_blocking(move || open(config)).await??;
-    announce(&app.config.own_url())?;
-    let housekeeping = tokio::spawn(keep_house(Arc::clone(&app)));
-
-    let mut serving = tokio::spawn(server.run(Arc::clone(&app)));
+    let mut server = Running::start(config).await?;
+    announce(&server.app.config.own_url())?;
     tokio::select! {
-        ended = &mut serving => ended?,
+        ended = server.ended() => ended?,
         () = either(&mut terminate, &mut interrupt) => {}
     }
-    tracing::info!("stopping");
-    app.shutdown.cancel();
-    let ended = async {
-        if !serving.is_finished() {
-            serving.await?;
-        }
-        housekeeping.await?;
-        let store = Arc::clone(&app.store);
-        tokio::task::spawn_blocking(move || store.close()).await
-    };
     tokio::select! {
-        ended = ended => ended?,
+        stopped = server.stop() => stopped?,
         () = either(&mut terminate, &mut interrupt) => return Ok(ExitCode::FAILURE),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A server that runs in this process.
+pub(super) struct Running {
+    /// What its requests share; `config.listen` is where it listens.
+    pub(super) app: AppState,
+    serving: JoinHandle<()>,
+    housekeeping: JoinHandle<()>,
+}
+
+impl Running {
+    /// Opens the data directory and begins to serve it.
+    pub(super) async fn start(mut config: Config) -> Result<Self, Failure> {
+        let server = Server::bind(&config).await?;
+        config.listen = server.address()?;
+        let app = tokio::task::spawn_blocking(move || open(config)).await??;
+        let housekeeping = tokio::spawn(keep_house(Arc::clone(&app)));
+        let serving = tokio::spawn(server.run(Arc::clone(&app)));
+        Ok(Self { app, serving, housekeeping })
+    }
+
+    /// Resolves when the server ends of its own accord.
+    async fn ended(&mut self) -> Result<(), JoinError> {
+        (&mut self.serving).await
+    }
+
+    /// Ends open fragments, then syncs and closes the store.
+    pub(super) async fn stop(self) -> Result<(), Failure> {
+        tracing::info!("stopping");
+        self.app.shutdown.cancel();
+        if !self.serving.is_finished() {
+            self.serving.await?;
+        }
+        self.housekeeping.await?;
+        let store = Arc::clone(&self.app.store);
+        tokio::task::spawn_blocking(move || store.close()).await?;
+        Ok(())
+    }
 }
 
 /// Opens everything in the data directory. Blocks.
@@ -214,7 +238,7 @@ async fn either(first: &mut Signal, second: &mut Signal) {
 }
 
 /// Logs go to standard error; `RUST_LOG` chooses more or less of them.
-fn start_log(format: LogFormat) {
+pub(super) fn start_log(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
