@@ -92,7 +92,9 @@ fn commit(file: &File, wrap: u64, queue: &Receiver<Sender<()>>) -> io::Result<()
         }
         file.sync_data()?;
         // A writer that is gone does not wait.
-        batch.iter().for_each(|done| drop(done.send(())));
+        for done in &batch {
+            let _ = done.send(());
+        }
     }
     Ok(())
 }

@@ -12,6 +12,9 @@ use crate::store::wait;
 /// queue behind a large flush.
 const STEP_BYTES: usize = 1 << 20;
 
+/// The thread's nice value: what is acknowledged to somebody goes first.
+const NICE: i32 = 10;
+
 /// Starts the thread; it ends after [`stop`].
 pub fn start(segments: Arc<Segments>) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name("store-prepare".into()).spawn(move || run(&segments))
@@ -24,6 +27,8 @@ pub fn stop(segments: &Segments) {
 }
 
 fn run(segments: &Segments) {
+    // Without it the store works all the same.
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
     loop {
         let mut table = segments.table();
         while !table.stopping && table.free.len() >= segments.limits.prepared {
