@@ -185,6 +185,8 @@ impl Run {
         while let Some(output) = self.session.next_output() {
             match output {
                 Output::Begin { head, producer, format, timecode_ms } => {
+                    // The one place where a store that is behind its disk slows us down.
+                    self.stream.ready().await;
                     let writer = self.stream.begin(head, producer, format);
                     let number = writer.number();
                     self.open = Some(Open { writer, timecode_ms });
