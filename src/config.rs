@@ -513,9 +513,13 @@ fn set(
     };
     let mut alone = Table::new();
     place(&mut alone, table, key, value.clone());
-    Config::deserialize(alone).map_err(|error| ConfigError::Value {
-        origin,
-        message: error.to_string().trim_end().to_owned(),
+    Config::deserialize(alone).map_err(|error| {
+        // The lines after the first only repeat the key.
+        let mut message = error.to_string().lines().next().unwrap_or_default().to_owned();
+        if key == "listen" {
+            message += "; give an IP address and a port, such as 127.0.0.1:5580";
+        }
+        ConfigError::Value { origin, message }
     })?;
     place(settings, table, key, value);
     Ok(())
@@ -594,7 +598,7 @@ mod tests {
             "kinora.toml: TOML parse error at line 2, column 1",
             "kinora.toml: TOML parse error at line 2, column 19",
             "KINORA_HTTP_MAX_CONNECTIONS: expected integer, got `many`",
-            "KINORA_LISTEN: invalid socket address syntax",
+            "KINORA_LISTEN: invalid socket address syntax; give an IP address and a port, such as",
             "--auth: unknown variant `perhaps`",
             "auth can be off only on a loopback address",
             "tls_cert and tls_key must be given together",

@@ -13,9 +13,11 @@ const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\
     <title>kinora</title><p>The console is not part of this build. Run <code>make web</code>, \
     then build again.</p></html>";
 
-/// What a page may load: itself, and media from anywhere that plays it.
+/// What the page may load: this server's files, and what it makes itself (`blob:` is how media
+/// gets from hls.js into the video element, `data:` holds its last picture).
 const POLICY: &str = "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; \
-    style-src 'self' 'unsafe-inline'; worker-src 'self' blob:; frame-ancestors 'none'";
+    style-src 'self' 'unsafe-inline'; worker-src 'self' blob:; object-src 'none'; \
+    base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 #[derive(RustEmbed)]
 #[folder = "web/dist"]
@@ -51,7 +53,10 @@ pub fn page(path: &str, request: &HeaderMap) -> Response {
 }
 
 fn content(file: &EmbeddedFile) -> Response {
-    let kind = file.metadata.mimetype().to_owned();
+    let kind = file.metadata.mimetype();
+    // The build writes UTF-8, which not every browser assumes.
+    let charset = if kind.starts_with("text/") { "; charset=utf-8" } else { "" };
+    let kind = format!("{kind}{charset}");
     ([(header::CONTENT_TYPE, kind)], file.data.clone().into_owned()).into_response()
 }
 

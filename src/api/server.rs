@@ -43,7 +43,7 @@ pub struct Server {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address is taken or not ours.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {source}{}", advice(.source))]
     Bind {
         /// Where.
         address: SocketAddr,
@@ -153,6 +153,24 @@ async fn serve(
         () = app.shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
     }
     Ok(connection.await?)
+}
+
+/// What to do about an address that cannot be had.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another program listens there: stop it, or choose another port with --listen \
+             (port 0 takes a free one)"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "; this machine has no such address: choose one of its own with --listen, or 0.0.0.0 \
+             for all of them"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need privileges: choose a higher one with --listen"
+        }
+        _ => "",
+    }
 }
 
 fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, StartError> {

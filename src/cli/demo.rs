@@ -35,7 +35,7 @@ const PLAYLIST_INTERVAL: Duration = Duration::from_millis(500);
 /// "demo". Ctrl-C ends both and removes the directory.
 #[derive(Args)]
 pub(super) struct Demo {
-    /// Run so long, then exit 0 if the video became durable and the live playlist advanced
+    /// Run for so many seconds, then exit 0 only if video was stored and the live playlist advanced
     #[arg(long, value_name = "N")]
     seconds: Option<u32>,
     /// Address and port; port 0 takes a free one

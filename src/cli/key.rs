@@ -44,7 +44,7 @@ enum Action {
     List,
     /// Revoke a key, and with it the links it signed
     Revoke {
-        /// AKIA…
+        /// The key's public part, AKIA…, as `kinora key list` shows it
         access_key: String,
     },
     /// Print a link that signs in to the console, or with --stream plays one stream

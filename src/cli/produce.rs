@@ -40,7 +40,7 @@ use crate::wire::sigv4::Credentials;
 /// Keys come from --access-key and --secret-key, or from a file in the AWS shared-credentials
 /// format, such as the one that "kinora serve" writes to DIR/credentials.
 #[derive(Args)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, about = "Upload a camera, a file or a test picture to a stream")]
 pub(super) struct Produce {
     /// What to upload
     source: SourceSpec,
@@ -90,13 +90,13 @@ struct Service {
 /// How the source becomes fragments.
 #[derive(Args)]
 struct MediaArgs {
-    /// Length of a fragment; it ends with the first key frame after it
+    /// Length of a fragment in seconds; it goes on until the next key frame
     #[arg(long, value_name = "S", value_parser = seconds, default_value = "2")]
     fragment_seconds: Duration,
-    /// Stop after so long
+    /// Stop after so many seconds
     #[arg(long, value_name = "S", value_parser = seconds)]
     duration: Option<Duration>,
-    /// Leave out the beginning of a file
+    /// Leave out so many seconds of a file's beginning
     #[arg(long, value_name = "S", value_parser = seconds, default_value = "0")]
     offset: Duration,
     /// When a file begins, such as 2024-05-01T12:00:00Z [default: now]
@@ -109,7 +109,7 @@ struct MediaArgs {
     #[arg(long)]
     no_audio: bool,
     /// How an RTSP camera is to send
-    #[arg(long, value_enum, default_value_t = Transport::Tcp)]
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = Transport::Tcp)]
     rtsp_transport: Transport,
     /// Bits per second of video that has to be encoded
     #[arg(long, value_name = "BPS", default_value_t = 2_000_000)]

@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Flag, LogFormat, Switch};
 use crate::metrics::Metrics;
 use crate::serve::package::{self, Packager};
-use crate::store::{Options, Store};
+use crate::store::{OpenError, Options, Store};
 use crate::types::Millis;
 
 /// How often changes of the keys' file are looked for.
@@ -39,7 +39,7 @@ const KEYS_REFRESH: Duration = Duration::from_secs(1);
 /// works at once. When ready, prints "kinora listening on URL". SIGTERM or SIGINT ends open
 /// fragments, syncs and exits 0; a second one exits at once.
 #[derive(Args)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, about = "Run the server")]
 pub(super) struct Serve {
     /// Settings file; kinora.toml in the working directory when it exists
     #[arg(long, value_name = "FILE")]
@@ -158,8 +158,9 @@ impl Running {
 /// Opens everything in the data directory. Blocks.
 fn open(config: Config) -> Result<AppState, Failure> {
     let clock = Clock::system();
-    make_private_dir(&config.data)
-        .map_err(|error| format!("cannot make {}: {error}", config.data.display()))?;
+    make_private_dir(&config.data).map_err(|error| {
+        format!("cannot make the data directory {}: {error}", config.data.display())
+    })?;
     let (keys, first_start) = KeyRing::open(&config.data, &config.region, clock.now())?;
     if first_start {
         let path = config.data.join(CREDENTIALS_FILE);
@@ -173,7 +174,13 @@ fn open(config: Config) -> Result<AppState, Failure> {
         queue_bytes: store.queue_bytes,
         unretained_keep: Millis(store.unretained_seconds.saturating_mul(1000)),
     };
-    let (store, report) = Store::open(&config.data, options, clock.clone())?;
+    let (store, report) = Store::open(&config.data, options, clock.clone()).map_err(|error| {
+        let advice = match error {
+            OpenError::Locked => "; stop it, or choose another directory with --data",
+            _ => "",
+        };
+        format!("{}: {error}{advice}", config.data.display())
+    })?;
     tracing::info!(
         fragments = report.fragments,
         torn_tail_bytes = report.torn_tail_bytes,

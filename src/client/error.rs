@@ -59,7 +59,7 @@ pub enum Error {
     #[error("PutMedia: {0}")]
     Ack(#[from] AckError),
     /// An endpoint is not an `http` or `https` URL with a host.
-    #[error("{0:?} is not an http or https address")]
+    #[error("{0:?} is not an http or https address, such as http://127.0.0.1:5580")]
     Endpoint(String),
     /// The HTTP client could not be set up.
     #[error("set up the HTTP client: {}", chain(.0))]

@@ -31,6 +31,9 @@ const PREROLL_TIMEOUT: gst::ClockTime = gst::ClockTime::from_seconds(10);
 /// What `rtspsrc` may hold back to put packets into order, in milliseconds.
 const RTSP_LATENCY_MS: u32 = 200;
 
+/// Of `videotestsrc pattern=ball`; other patterns have colours of their own.
+const BALL_COLOURS: &str = "foreground-color=0xffffb454 background-color=0xff23304a";
+
 /// How a source is opened.
 #[derive(Clone, Debug)]
 pub struct SourceOptions {
@@ -77,7 +80,7 @@ pub enum OpenError {
     #[error("pipeline description: {0}")]
     Description(glib::Error),
     /// The description has no open end.
-    #[error("the pipeline description leaves no source pad open")]
+    #[error("the pipeline description has no open end to upload: leave out its sink")]
     NoOpenEnd,
     /// The file's name is no path.
     #[error("{0}: {1}")]
@@ -146,7 +149,7 @@ fn file_uri(path: &Path) -> Result<String, OpenError> {
 fn describe_test(picture: &TestPicture) -> String {
     let TestPicture { width, height, fps, pattern, audio, .. } = picture;
     let mut text = format!(
-        "videotestsrc is-live=true pattern={pattern} \
+        "videotestsrc is-live=true pattern={pattern} {BALL_COLOURS} \
          ! video/x-raw,format=I420,width={width},height={height},framerate={fps}/1 "
     );
     let overlay_exists = |name| gst::ElementFactory::find(name).is_some();

@@ -475,10 +475,10 @@ impl std::fmt::Display for Summary {
             (dropped, "given up for lack of memory"),
             (refused, "refused by the service"),
             (forced_cuts, "begun without a key frame"),
-            (skipped_frames, "frames before the first fragment"),
+            (skipped_frames, "frames left out at the start"),
         ] {
             if count > 0 {
-                write!(f, ", {count} {words}")?;
+                write!(f, ", {words}: {count}")?;
             }
         }
         Ok(())

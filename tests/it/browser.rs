@@ -19,6 +19,7 @@ fn demo_plays_live_and_recorded_and_leaves_nothing_behind() {
     let temporary = tempfile::tempdir().expect("a directory");
     let mut demo = command();
     demo.args(["demo", "--listen", "127.0.0.1:0"])
+        .env("RUST_LOG", "warn")
         .env("TMPDIR", temporary.path())
         .env("KINORA_STORE_SEGMENT_BYTES", "4194304");
     let mut demo = Process::start(&mut demo);
@@ -58,6 +59,7 @@ fn one_browser_at_a_time() -> MutexGuard<'static, ()> {
 fn start_camera(server: &Server) -> Process {
     let mut produce = command();
     produce
+        .env("RUST_LOG", "warn")
         .args(["produce", "test://", "--stream", "door", "--fragment-seconds", "1"])
         .args(["--endpoint", &server.endpoint, "--credentials"])
         .arg(server.data().join("credentials"));

@@ -4,14 +4,16 @@ mod auth;
 mod bodies;
 #[cfg(feature = "gstreamer")]
 mod browser;
+mod console;
 mod control_plane;
 mod crash;
 mod get_media;
 mod hls;
 mod kvs;
+mod lifecycle;
+mod native;
 mod producer;
 mod put_media;
-mod lifecycle;
 mod support;
 mod tidy;
 mod tls;
