@@ -4,7 +4,7 @@
 
 # Nothing here needs the variable that bash itself counts seconds in.
 unexport SECONDS
-kinora := target/debug/kinora
+kinora := $(or $(CARGO_TARGET_DIR),target)/debug/kinora
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14

@@ -44,8 +44,8 @@ export function SignIn({ reason, onSignedIn }: Props) {
           <img src="/icon.svg" alt="" /> kinora
         </h1>
         <p>
-          Open the sign-in link printed by <code>kinora demo</code>, or enter an access key from the{" "}
-          <code>credentials</code> file in the data directory.
+          Open the sign-in link printed by <code>kinora demo</code> or <code>kinora key link</code>,
+          or enter an access key from the <code>credentials</code> file in the data directory.
         </p>
         <form onSubmit={submit}>
           <label>
