@@ -7,9 +7,11 @@ mod crash;
 mod get_media;
 mod hls;
 mod kvs;
+mod lifecycle;
+#[cfg(feature = "gstreamer")]
+mod produce;
 mod producer;
 mod put_media;
-mod lifecycle;
 mod support;
 mod tidy;
 mod tls;
