@@ -1,0 +1,89 @@
+/** The part of the native API that the console uses. */
+
+import { authorization, type Credentials } from "./auth";
+
+/** One end of what a stream holds; timestamps are seconds since the Unix epoch. */
+export interface FragmentMark {
+  number: string;
+  producerTimestamp: number;
+  serverTimestamp: number;
+  durationMs: number;
+}
+
+export interface Stream {
+  name: string;
+  arn: string;
+  retentionHours: number;
+  created: number;
+  live: boolean;
+  newest: FragmentMark | null;
+  oldest: FragmentMark | null;
+}
+
+/** The streams, and the server's own time (seconds) to measure their age against. */
+export interface StreamList {
+  streams: Stream[];
+  serverNow: number;
+}
+
+/** Why a call failed, in the three ways a person can act on. */
+export class ApiError extends Error {
+  constructor(
+    readonly kind: "signed-out" | "unreachable" | "refused",
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+const CALL_TIMEOUT_MS = 10_000;
+
+export async function listStreams(credentials: Credentials | null): Promise<StreamList> {
+  const response = await get("/v1/streams", credentials);
+  const body = (await response.json()) as { streams: Stream[] };
+  const date = Date.parse(response.headers.get("date") ?? "");
+  return { streams: body.streams, serverNow: (Number.isNaN(date) ? Date.now() : date) / 1000 };
+}
+
+async function get(path: string, credentials: Credentials | null): Promise<Response> {
+  const header = authorization(credentials);
+  let response: Response;
+  try {
+    response = await fetch(path, {
+      headers: header ? { Authorization: header } : {},
+      // The console answers a 401 itself; without this the browser may open its own dialogue.
+      credentials: "omit",
+      cache: "no-store",
+      signal: AbortSignal.timeout(CALL_TIMEOUT_MS),
+    });
+  } catch {
+    throw new ApiError("unreachable", "The service does not answer.");
+  }
+  if (response.status === 401 || response.status === 403) {
+    throw new ApiError("signed-out", "The service did not accept this sign-in.");
+  }
+  if (!response.ok) throw new ApiError("refused", await explain(response));
+  return response;
+}
+
+async function explain(response: Response): Promise<string> {
+  const text = await response.text().catch(() => "");
+  try {
+    const body = JSON.parse(text) as { message?: string; Message?: string };
+    const message = body.message ?? body.Message;
+    if (message) return message;
+  } catch {
+    // Not JSON: the status alone has to do.
+  }
+  return `The service answered with status ${response.status}.`;
+}
+
+export function livePlaylist(stream: string): string {
+  return `/v1/streams/${encodeURIComponent(stream)}/live.m3u8`;
+}
+
+/** The recording between two moments, in seconds since the Unix epoch. */
+export function archivePlaylist(stream: string, range: { start: number; end: number }): string {
+  const query = new URLSearchParams({ start: String(range.start), end: String(range.end) });
+  return `/v1/streams/${encodeURIComponent(stream)}/hls.m3u8?${query}`;
+}
