@@ -3,5 +3,19 @@
 pub mod types;
 
 pub mod clock;
+pub mod ingest;
 pub mod media;
+pub mod serve;
 pub mod store;
+pub mod wire;
+
+pub mod config;
+pub mod metrics;
+
+pub mod api;
+pub mod web;
+
+pub mod client;
+pub mod produce;
+
+pub mod cli;

@@ -1,3 +1,7 @@
 //! The `kinora` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    kinora::cli::main()
+}

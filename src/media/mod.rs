@@ -1,3 +1,7 @@
 //! Formats: bytes to values and back. No sockets, no files, no time, no tasks.
 
+pub mod codec;
+pub mod ebml;
 pub mod mkv;
+pub mod mp4;
+pub mod playlist;

@@ -1,14 +1,38 @@
 //! What streams exist: small facts in a transactional database, kept in memory for reading.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use redb::{ReadableDatabase, ReadableTable, TableDefinition};
+use serde::{Deserialize, Serialize};
+
+use super::locked;
+use super::streams::Streams;
 use crate::types::{Arn, ServerTimestamp, StreamId, StreamName};
 
+/// A stream's id and its facts as JSON, see [`Stored`].
+const STREAMS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("streams");
+/// Counters; the only one is [`NEXT_ID`].
+const COUNTERS: TableDefinition<'_, &str, u32> = TableDefinition::new("counters");
+/// The id the next stream gets. Ids are never used again, see `FORMAT.md`.
+const NEXT_ID: &str = "next_stream_id";
+const VERSION_LENGTH: usize = 20;
+
+type Database = redb::Database;
+
 /// The catalog of streams. Reads are from memory; each change is one durable transaction.
-pub struct Catalog {}
+pub struct Catalog {
+    database: Database,
+    /// Held during a change, so that changes follow each other; reads do not wait for their sync.
+    changing: Mutex<()>,
+    streams: RwLock<BTreeMap<StreamName, Arc<StreamInfo>>>,
+    media: Arc<Streams>,
+}
 
 /// What a stream is created with.
 #[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names are those of CreateStream")]
 pub struct NewStream {
     pub arn: Arn,
     pub device_name: Option<String>,
@@ -20,6 +44,7 @@ pub struct NewStream {
 
 /// A stream's facts at one moment.
 #[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names are those of DescribeStream")]
 pub struct StreamInfo {
     pub id: StreamId,
     pub arn: Arn,
@@ -48,28 +73,36 @@ impl StreamInfo {
 /// Changes are applied synchronously, so the in-between states are never seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamStatus {
+    /// It can be written and read.
     Active,
+    /// It is being deleted.
     Deleting,
 }
 
 /// Why a change was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
+    /// Its name is taken.
     #[error("the stream {0} already exists")]
     Exists(StreamName),
+    /// No stream has exactly this ARN.
     #[error("no such stream")]
     NotFound,
+    /// Somebody changed the stream meanwhile.
     #[error("the version {given} is not the stream's current version")]
-    VersionMismatch { given: String },
+    VersionMismatch {
+        /// What the caller took for the version.
+        given: String,
+    },
+    /// The database failed; nothing was changed.
     #[error("the catalog could not be changed: {0}")]
     Database(String),
 }
 
 impl Catalog {
     /// A stream by name.
-    pub fn by_name(&self, name: &StreamName) -> Option<std::sync::Arc<StreamInfo>> {
-        let _ = name;
-        todo!()
+    pub fn by_name(&self, name: &StreamName) -> Option<Arc<StreamInfo>> {
+        self.read(|streams| streams.get(name).cloned())
     }
 
     /// Up to `limit` streams whose name starts with `prefix` and sorts after `after`, by name.
@@ -78,33 +111,207 @@ impl Catalog {
         prefix: &str,
         after: Option<&StreamName>,
         limit: usize,
-    ) -> Vec<std::sync::Arc<StreamInfo>> {
-        let _ = (prefix, after, limit);
-        todo!()
+    ) -> Vec<Arc<StreamInfo>> {
+        let start = match after.map(StreamName::as_str) {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
+        self.read(|streams| {
+            let from = streams.range::<str, _>((start, Bound::Unbounded));
+            let matching = from.take_while(|(name, _)| name.as_str().starts_with(prefix));
+            matching.take(limit).map(|(_, info)| info.clone()).collect()
+        })
     }
 
     /// Creates a stream; exactly one of several racing creates succeeds. Blocks for one sync.
-    pub fn create(&self, stream: NewStream) -> Result<std::sync::Arc<StreamInfo>, CatalogError> {
-        let _ = stream;
-        todo!()
+    pub fn create(&self, stream: NewStream) -> Result<Arc<StreamInfo>, CatalogError> {
+        let _changing = locked(&self.changing);
+        if self.by_name(&stream.arn.name).is_some() {
+            return Err(CatalogError::Exists(stream.arn.name));
+        }
+        let version = new_version()?;
+        let info = self.insert(stream, version).map_err(database)?;
+        self.media.create(info.id);
+        self.write(|streams| streams.insert(info.name().clone(), info.clone()));
+        Ok(info)
     }
 
     /// Changes a stream in one transaction. `version` must be the current one where given;
-    /// `change` may refuse with its own error. A new version is set when `rotate_version`.
+    /// `change` may refuse with its own error, and can change neither id nor ARN. A new version
+    /// is set when `rotate_version`. Blocks for one sync.
     pub fn update<E: From<CatalogError>>(
         &self,
         arn: &Arn,
         version: Option<&str>,
         rotate_version: bool,
         change: impl FnOnce(&mut StreamInfo) -> Result<(), E>,
-    ) -> Result<std::sync::Arc<StreamInfo>, E> {
-        let _ = (arn, version, rotate_version, change);
-        todo!()
+    ) -> Result<Arc<StreamInfo>, E> {
+        let _changing = locked(&self.changing);
+        let current = self.current(arn, version)?;
+        let mut info = StreamInfo::clone(&current);
+        change(&mut info)?;
+        info.id = current.id;
+        info.arn = current.arn.clone();
+        info.version = if rotate_version { new_version()? } else { current.version.clone() };
+        self.store(&info).map_err(database)?;
+        let info = Arc::new(info);
+        self.write(|streams| streams.insert(info.name().clone(), info.clone()));
+        Ok(info)
     }
 
-    /// Deletes a stream; its fragments are unreachable at once. The whole ARN must match.
+    /// Deletes a stream; its fragments are unreachable at once. The whole ARN must match. Blocks
+    /// for one sync.
     pub fn delete(&self, arn: &Arn, version: Option<&str>) -> Result<(), CatalogError> {
-        let _ = (arn, version);
-        todo!()
+        let _changing = locked(&self.changing);
+        let info = self.current(arn, version)?;
+        self.remove(info.id).map_err(database)?;
+        self.write(|streams| streams.remove(info.name()));
+        self.media.delete(info.id);
+        Ok(())
     }
+
+    /// The catalog over a database whose streams are in `known`.
+    pub(super) fn new(database: Database, known: Vec<StreamInfo>, media: Arc<Streams>) -> Self {
+        let streams = known.into_iter().map(|info| (info.name().clone(), Arc::new(info)));
+        let streams = RwLock::new(streams.collect());
+        Self { database, changing: Mutex::new(()), streams, media }
+    }
+
+    /// All streams in a database, which may be a new one.
+    pub(super) fn load(db: &Database) -> Result<Vec<StreamInfo>, CatalogError> {
+        load(db).map_err(database)
+    }
+
+    fn current(&self, arn: &Arn, version: Option<&str>) -> Result<Arc<StreamInfo>, CatalogError> {
+        let info = self.by_name(&arn.name).filter(|info| info.arn == *arn);
+        let info = info.ok_or(CatalogError::NotFound)?;
+        match version {
+            Some(given) if given != info.version => {
+                Err(CatalogError::VersionMismatch { given: given.to_owned() })
+            }
+            _ => Ok(info),
+        }
+    }
+
+    fn insert(&self, stream: NewStream, version: String) -> Result<Arc<StreamInfo>, redb::Error> {
+        let change = self.database.begin_write()?;
+        let info = {
+            let mut counters = change.open_table(COUNTERS)?;
+            let id = counters.get(NEXT_ID)?.map_or(1, |id| id.value());
+            counters.insert(NEXT_ID, id + 1)?;
+            let info = StreamInfo {
+                id: StreamId(id),
+                arn: stream.arn,
+                device_name: stream.device_name,
+                media_type: stream.media_type,
+                kms_key_id: stream.kms_key_id,
+                retention_hours: stream.retention_hours,
+                tags: stream.tags,
+                version,
+                status: StreamStatus::Active,
+            };
+            change.open_table(STREAMS)?.insert(id, &*encode(&info)?)?;
+            info
+        };
+        change.commit()?;
+        Ok(Arc::new(info))
+    }
+
+    fn store(&self, info: &StreamInfo) -> Result<(), redb::Error> {
+        let change = self.database.begin_write()?;
+        change.open_table(STREAMS)?.insert(info.id.0, &*encode(info)?)?;
+        Ok(change.commit()?)
+    }
+
+    fn remove(&self, id: StreamId) -> Result<(), redb::Error> {
+        let change = self.database.begin_write()?;
+        change.open_table(STREAMS)?.remove(id.0)?;
+        Ok(change.commit()?)
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&BTreeMap<StreamName, Arc<StreamInfo>>) -> T) -> T {
+        read(&self.streams.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write<T>(&self, write: impl FnOnce(&mut BTreeMap<StreamName, Arc<StreamInfo>>) -> T) {
+        write(&mut self.streams.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+fn load(database: &Database) -> Result<Vec<StreamInfo>, redb::Error> {
+    // Also makes the tables of a new database.
+    let change = database.begin_write()?;
+    change.open_table(COUNTERS)?;
+    change.open_table(STREAMS)?;
+    change.commit()?;
+    let table = database.begin_read()?.open_table(STREAMS)?;
+    let mut all = Vec::new();
+    for row in table.iter()? {
+        let (id, facts) = row?;
+        let stored: Stored = serde_json::from_slice(facts.value()).map_err(corrupted)?;
+        let arn = stored.arn.parse().map_err(corrupted)?;
+        all.push(stored.into_info(StreamId(id.value()), arn));
+    }
+    Ok(all)
+}
+
+/// A stream's facts as they are stored. Fields may be added, as optional ones.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    arn: String,
+    device_name: Option<String>,
+    media_type: Option<String>,
+    kms_key_id: Option<String>,
+    retention_hours: u32,
+    tags: BTreeMap<String, String>,
+    version: String,
+}
+
+impl Stored {
+    fn into_info(self, id: StreamId, arn: Arn) -> StreamInfo {
+        StreamInfo {
+            id,
+            arn,
+            device_name: self.device_name,
+            media_type: self.media_type,
+            kms_key_id: self.kms_key_id,
+            retention_hours: self.retention_hours,
+            tags: self.tags,
+            version: self.version,
+            status: StreamStatus::Active,
+        }
+    }
+}
+
+fn encode(info: &StreamInfo) -> Result<Vec<u8>, redb::Error> {
+    let info = info.clone();
+    let stored = Stored {
+        arn: info.arn.to_string(),
+        device_name: info.device_name,
+        media_type: info.media_type,
+        kms_key_id: info.kms_key_id,
+        retention_hours: info.retention_hours,
+        tags: info.tags,
+        version: info.version,
+    };
+    serde_json::to_vec(&stored).map_err(corrupted)
+}
+
+fn corrupted(error: impl std::fmt::Display) -> redb::Error {
+    redb::Error::Corrupted(error.to_string())
+}
+
+fn database(error: redb::Error) -> CatalogError {
+    CatalogError::Database(error.to_string())
+}
+
+fn new_version() -> Result<String, CatalogError> {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let mut random = [0; VERSION_LENGTH];
+    getrandom::fill(&mut random).map_err(|error| CatalogError::Database(error.to_string()))?;
+    // It tells versions apart and is no secret, so the slight bias does not matter.
+    Ok(random
+        .iter()
+        .map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()]))
+        .collect())
 }

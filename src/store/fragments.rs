@@ -1,10 +1,23 @@
 //! A media stream as a typed view of the log: fragments by number and by both clocks, the open
 //! ones included.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
+use tokio::sync::watch;
 
+use super::commit::Committer;
+use super::cursor::Cursor;
+use super::fragment_writer::FragmentWriter;
+use super::index::Record;
+use super::locked;
+use super::log::entry::{FragmentEntry, HEADER_BYTES, Kind};
+use super::log::reader::{Place, header_of};
+use super::log::segment::Segments;
+use super::streams::State;
+use super::tail::{Fate, OpenFragment};
+use crate::clock::Clock;
 use crate::types::{FragmentNumber, Millis, ProducerTimestamp, ServerTimestamp, StreamId};
 
 /// A digest of what decoders must know beforehand (tracks, codec data). The store only compares
@@ -15,11 +28,15 @@ pub struct FormatId(pub u32);
 /// What the index knows of a persisted fragment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FragmentInfo {
+    /// Unique in the stream, and growing in the order in which fragments began.
     pub number: FragmentNumber,
+    /// When it starts on the producer's clock.
     pub producer: ProducerTimestamp,
+    /// How long it is.
     pub duration: Millis,
     /// Bytes of the chunk: head, cluster and what follows it.
     pub size: u32,
+    /// What decoders must know beforehand.
     pub format: FormatId,
     /// Position in the live playlist: counts, without gaps, the fragments that were persisted in
     /// the order of their numbers. `None` for one that came after a larger number was persisted.
@@ -39,7 +56,9 @@ impl FragmentInfo {
 /// A persisted fragment: a complete MKV file in one piece of memory.
 #[derive(Clone, Debug)]
 pub struct Chunk {
+    /// What the index knows of it.
     pub info: FragmentInfo,
+    /// Head, cluster and what follows it.
     pub bytes: Bytes,
     /// `bytes[..head_len]` is the head (EBML, Segment, Info, Tracks).
     pub head_len: usize,
@@ -65,8 +84,20 @@ pub enum Start {
 /// A range of one clock, both ends included, over the *starts* of fragments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    Producer { from: ProducerTimestamp, to: ProducerTimestamp },
-    Server { from: ServerTimestamp, to: ServerTimestamp },
+    /// On the producer's clock.
+    Producer {
+        /// The first start.
+        from: ProducerTimestamp,
+        /// The last start.
+        to: ProducerTimestamp,
+    },
+    /// On the server's clock.
+    Server {
+        /// The first start.
+        from: ServerTimestamp,
+        /// The last start.
+        to: ServerTimestamp,
+    },
 }
 
 /// Why a fragment could not be made durable. Nothing of it is visible afterwards.
@@ -75,8 +106,10 @@ pub enum PersistError {
     /// A write or sync failed before; the store accepts no writes until it is reopened.
     #[error("the store stopped accepting writes: {0}")]
     Poisoned(String),
+    /// The disk is full, or the fragment larger than the log takes. Others may fit, later.
     #[error("no space left: {0}")]
     NoSpace(String),
+    /// The stream went away.
     #[error("the stream was deleted")]
     StreamDeleted,
 }
@@ -84,12 +117,21 @@ pub enum PersistError {
 /// Why a stored fragment could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
+    /// There is no such number, or it expired.
     #[error("the fragment is not stored (any more)")]
     NotFound,
+    /// What was read is not what was written.
     #[error("the stored fragment is damaged: {0}")]
     Damaged(String),
+    /// The operating system refused.
     #[error("{context}: {source}")]
-    Io { context: String, source: std::io::Error },
+    Io {
+        /// What was tried.
+        context: String,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// The stream went away.
     #[error("the stream was deleted")]
     StreamDeleted,
 }
@@ -97,19 +139,37 @@ pub enum ReadError {
 /// An open fragment was given up (its connection broke) after some of it had been read.
 #[derive(Debug, thiserror::Error)]
 pub enum TornFragment {
+    /// It will never be complete, or it had been stored before under another number.
     #[error("the fragment was given up before it was complete")]
     Abandoned,
+    /// What was persisted could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
 }
 
 /// One stream's fragments. Shared by its producers and readers.
-pub struct MediaStream {}
+pub struct MediaStream {
+    id: StreamId,
+    state: Mutex<State>,
+    changes: watch::Sender<u64>,
+    committer: Arc<Committer>,
+    clock: Clock,
+}
 
 impl MediaStream {
+    pub(super) fn new(id: StreamId, state: State, committer: Arc<Committer>, clock: Clock) -> Self {
+        Self { id, state: Mutex::new(state), changes: watch::Sender::new(0), committer, clock }
+    }
+
     /// The stream's id in the log.
     pub fn id(&self) -> StreamId {
-        todo!()
+        self.id
+    }
+
+    /// Waits while the log has more to write than the store may hold. Producers await it before
+    /// each [`MediaStream::begin`]: that is the store's backpressure.
+    pub async fn ready(&self) {
+        self.committer.ready().await;
     }
 
     /// Takes the next number and opens a fragment: readers at the tail see it begin at once.
@@ -120,20 +180,41 @@ impl MediaStream {
         producer: ProducerTimestamp,
         format: FormatId,
     ) -> FragmentWriter {
-        let _ = (head, producer, format);
-        todo!()
+        let mut state = self.state();
+        let number = state.next_number(&self.clock);
+        let open = Arc::new(OpenFragment::new(number, producer, format, head));
+        if state.deleted {
+            open.settle(Fate::StreamDeleted);
+        } else {
+            state.open.insert(number.counter(), open.clone());
+        }
+        drop(state);
+        self.wake();
+        FragmentWriter::new(self.clone(), open)
     }
 
     /// A persisted fragment's facts.
     pub fn get(&self, number: FragmentNumber) -> Option<FragmentInfo> {
-        let _ = number;
-        todo!()
+        self.record(number).map(|record| record.info())
     }
 
     /// Reads a persisted fragment and verifies its checksum.
     pub async fn read(&self, number: FragmentNumber) -> Result<Chunk, ReadError> {
-        let _ = number;
-        todo!()
+        let record = self.findable(number)?;
+        let place = Place::of(self.segments(), record.lsn).ok_or(ReadError::NotFound)?;
+        let entry = place.read_async(HEADER_BYTES + record.size as usize).await;
+        // The segment may have been recycled meanwhile: then the index no longer has it.
+        self.findable(number)?;
+        let entry = Bytes::from(entry.map_err(|e| read_failed(number, e))?);
+        let damaged = |what: &str| ReadError::Damaged(format!("fragment {number}: {what}"));
+        let header = header_of(&entry, record.lsn).ok_or_else(|| damaged("header"))?;
+        let Kind::Fragment(facts) = header.kind else { return Err(damaged("kind")) };
+        let bytes = entry.slice(HEADER_BYTES..);
+        if facts.body_len() != bytes.len() as u64 || crc32c::crc32c(&bytes) != facts.body_crc {
+            return Err(damaged("checksum"));
+        }
+        let (head_len, cluster_len) = (facts.head_len as usize, facts.cluster_len as usize);
+        Ok(Chunk { info: record.info(), bytes, head_len, cluster_len })
     }
 
     /// Up to `limit` persisted fragments whose start lies in `range`, in the order of that clock
@@ -144,115 +225,143 @@ impl MediaStream {
         after: Option<FragmentNumber>,
         limit: usize,
     ) -> Vec<FragmentInfo> {
-        let _ = (range, after, limit);
-        todo!()
+        self.state().index.list(range, after, limit)
     }
 
     /// The newest `limit` fragments that have a `sequence`, oldest first: the live window.
     pub fn newest(&self, limit: usize) -> Vec<FragmentInfo> {
-        let _ = limit;
-        todo!()
+        self.state().index.newest(limit)
     }
 
     /// The oldest and the newest persisted fragment by number; `None` while there is none.
     pub fn bounds(&self) -> Option<(FragmentInfo, FragmentInfo)> {
-        todo!()
+        self.state().index.bounds().map(|(oldest, newest)| (oldest.info(), newest.info()))
     }
 
     /// Waits until something changed after `seen` (fragment begun, grown, persisted, given up,
     /// stream deleted); returns the new mark. Start with 0.
     pub async fn changed(&self, seen: u64) -> u64 {
-        let _ = seen;
-        todo!()
+        let mut changes = self.subscribe();
+        // The sender lives as long as `self`, so waiting can not fail.
+        changes.wait_for(|mark| *mark > seen).await.map_or(seen, |mark| *mark)
     }
 
     /// A reader from `start` on, through the archive into the live tail, by fragment number.
     pub fn cursor(self: &Arc<Self>, start: Start) -> Cursor {
-        let _ = start;
-        todo!()
+        let start = match start {
+            Start::Now => Start::After(self.state().last_number()),
+            other => other,
+        };
+        Cursor::new(self.clone(), start)
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        locked(&self.state)
+    }
+
+    pub(super) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    pub(super) fn segments(&self) -> &Segments {
+        &self.committer.segments
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The index's record of a fragment; why there is none otherwise.
+    pub(super) fn findable(&self, number: FragmentNumber) -> Result<Record, ReadError> {
+        let state = self.state();
+        if state.deleted {
+            return Err(ReadError::StreamDeleted);
+        }
+        state.index.get(number).copied().ok_or(ReadError::NotFound)
+    }
+
+    /// The stored fragments that may be the same as one that is not stored yet.
+    pub(super) fn alike(&self, entry: &FragmentEntry) -> Vec<Record> {
+        let state = self.state();
+        let at = state.index.at(entry.producer);
+        at.filter(|r| r.format == entry.format && r.cluster_crc == entry.cluster_crc)
+            .copied()
+            .collect()
+    }
+
+    /// Gives a fragment that is about to be written its place in the live playlist; `false` when
+    /// the stream is gone.
+    pub(super) fn take_sequence(&self, entry: &mut FragmentEntry) -> bool {
+        let mut state = self.state();
+        if !state.deleted {
+            state.take_sequence(entry);
+        }
+        !state.deleted
+    }
+
+    /// Makes a durable fragment findable, and the open one it was go: in one step, so that no
+    /// reader sees both or neither. `false` when the stream is gone.
+    pub(super) fn publish(&self, record: Record, segments: &Segments) -> bool {
+        let mut state = self.state();
+        if state.deleted {
+            return false;
+        }
+        state.insert(record, segments);
+        if let Some(open) = state.open.remove(&record.number.counter()) {
+            open.settle(Fate::Persisted(record.info()));
+        }
+        drop(state);
+        self.wake();
+        true
+    }
+
+    /// Ends an open fragment that will not be persisted.
+    pub(super) fn settle(&self, number: FragmentNumber, fate: Fate) {
+        if let Some(open) = self.state().open.remove(&number.counter()) {
+            open.settle(fate);
+        }
+        self.wake();
+    }
+
+    /// Makes the fragments before `keep_from` unfindable; returns how many there were.
+    pub(super) fn trim(&self, keep_from: u64) -> usize {
+        let expired = self.state().trim(keep_from, self.segments());
+        self.wake();
+        expired
+    }
+
+    /// Makes all fragments unreachable, and fails readers and writers.
+    pub(super) fn delete(&self) {
+        let mut state = self.state();
+        state.deleted = true;
+        state.trim(u64::MAX, self.segments());
+        for open in std::mem::take(&mut state.open).into_values() {
+            open.settle(Fate::StreamDeleted);
+        }
+        drop(state);
+        self.wake();
+    }
+
+    fn record(&self, number: FragmentNumber) -> Option<Record> {
+        self.state().index.get(number).copied()
+    }
+
+    pub(super) fn committer(&self) -> &Arc<Committer> {
+        &self.committer
+    }
+
+    /// Wakes all that wait for the stream.
+    pub(super) fn wake(&self) {
+        self.changes.send_modify(|mark| *mark += 1);
     }
 }
 
-/// An open fragment's writer. Dropping it gives the fragment up.
-pub struct FragmentWriter {}
-
-impl FragmentWriter {
-    /// The number, fixed from the beginning.
-    pub fn number(&self) -> FragmentNumber {
-        todo!()
-    }
-
-    /// Adds bytes of the cluster; readers at the tail see them at once.
-    pub fn push(&mut self, cluster: Bytes) {
-        let _ = cluster;
-        todo!()
-    }
-
-    /// Adds bytes that follow the cluster (tags).
-    pub fn push_trailer(&mut self, bytes: Bytes) {
-        let _ = bytes;
-        todo!()
-    }
-
-    /// Bytes so far, the head included.
-    pub fn len(&self) -> usize {
-        todo!()
-    }
-
-    /// Hands the fragment to the log; resolves once it is synced and findable. Dropping the
-    /// future does not undo it. A fragment that is stored already (same producer time, format and
-    /// cluster bytes: a re-send after a reconnect) is not stored again: the result is the stored
-    /// one's facts, whose number differs from [`FragmentWriter::number`].
-    pub fn finish(
-        self,
-        duration: Millis,
-    ) -> impl Future<Output = Result<FragmentInfo, PersistError>> + Send + 'static {
-        let _ = duration;
-        async { todo!() }
+impl fmt::Debug for MediaStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MediaStream").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
-/// A position in a stream that moves forward only.
-pub struct Cursor {}
-
-impl Cursor {
-    /// The next fragment by number, open or persisted; waits at the tail. After it is read (or
-    /// dropped) the next call moves on. Fails with `StreamDeleted` when the stream goes away.
-    pub async fn next(&mut self) -> Result<FragmentReader, ReadError> {
-        todo!()
-    }
-}
-
-/// One fragment being read, which may still be open.
-pub struct FragmentReader {}
-
-impl FragmentReader {
-    pub fn number(&self) -> FragmentNumber {
-        todo!()
-    }
-
-    pub fn producer(&self) -> ProducerTimestamp {
-        todo!()
-    }
-
-    pub fn server(&self) -> ServerTimestamp {
-        self.number().server_timestamp()
-    }
-
-    /// The chunk's head.
-    pub fn head(&self) -> &Bytes {
-        todo!()
-    }
-
-    /// More of the cluster and what follows it, in order; waits while the fragment is open.
-    /// `None` only once it is complete **and persisted**. Holds no memory of an open fragment
-    /// longer than the writer does: after the persist it goes on reading from the log.
-    pub async fn next_piece(&mut self) -> Result<Option<Bytes>, TornFragment> {
-        todo!()
-    }
-
-    /// The persisted facts, once `next_piece` returned `None`.
-    pub fn info(&self) -> Option<FragmentInfo> {
-        todo!()
-    }
+pub(super) fn read_failed(number: FragmentNumber, source: std::io::Error) -> ReadError {
+    ReadError::Io { context: format!("read fragment {number}"), source }
 }

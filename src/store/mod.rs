@@ -3,44 +3,111 @@
 //!
 //! Here: bytes plus times, durable and findable. Not here: what the bytes mean (`media`), HTTP,
 //! JSON of any protocol.
+//!
+//! In reading order:
+//! - `FORMAT.md`: every byte on the disk
+//! - [`disk`]: what is needed of a disk; files, or memory that can crash
+//! - `log`: the append-only segments
+//! - `index`: a stream's persisted fragments; `tail`: its open ones; `streams`: both together
+//! - `commit`: the thread that makes many fragments durable with one sync; `twin`: re-sent ones
+//! - `fragments`: one stream; `fragment_writer`, `cursor`: how it is written and read
+//! - `catalog`: what streams exist
+//! - `retention`: what has expired, and the freeing of its space
 
 mod catalog;
+mod commit;
+mod cursor;
+pub mod disk;
+mod fragment_writer;
 mod fragments;
+mod index;
+mod log;
+mod retention;
+mod streams;
+mod tail;
+mod twin;
+
+#[cfg(test)]
+mod tests;
 
 pub use catalog::{Catalog, CatalogError, NewStream, StreamInfo, StreamStatus};
+pub use cursor::{Cursor, FragmentReader};
+pub use fragment_writer::FragmentWriter;
 pub use fragments::{
-    Chunk, Cursor, FormatId, FragmentInfo, FragmentReader, FragmentWriter, MediaStream, Order,
-    PersistError, ReadError, Start, TornFragment,
+    Chunk, FormatId, FragmentInfo, MediaStream, Order, PersistError, ReadError, Start, TornFragment,
 };
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 
 use crate::clock::Clock;
-use crate::types::StreamId;
+use crate::types::{Millis, StreamId};
+use commit::Committer;
+use disk::{Disk, FileDisk};
+use log::recovery::{RecoverError, Recovered, recover};
+use log::segment::Limits;
+use log::{prepare, writer::Writer};
+use streams::{Recovering, Streams};
 
 /// What the store may use; every default is decided in `config.rs`.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Bytes of one segment file.
     pub segment_bytes: u64,
+    /// Segments made ahead of need; 0 makes each when it is needed, which is slower.
+    pub prepared_segments: usize,
+    /// Expired segments kept for re-use; more are deleted.
+    pub spare_segments: usize,
+    /// Bytes that may wait for the disk before [`MediaStream::ready`] makes producers wait.
+    pub queue_bytes: u64,
+    /// How long a stream with a retention of zero hours keeps fragments for its live readers.
+    pub unretained_keep: Millis,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { segment_bytes: 64 << 20 }
+        Self {
+            segment_bytes: 64 << 20,
+            prepared_segments: 2,
+            spare_segments: 8,
+            queue_bytes: 128 << 20,
+            unretained_keep: Millis(5 * 60_000),
+        }
     }
 }
 
-/// An open store. All its methods may be called from any thread.
-pub struct Store {}
+/// An open store. All its methods may be called from any thread. Dropping it closes it.
+pub struct Store {
+    catalog: Catalog,
+    streams: Arc<Streams>,
+    committer: Arc<Committer>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    disk: Arc<dyn Disk>,
+    options: Options,
+    clock: Clock,
+}
 
 /// Why a store does not open.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The operating system refused.
     #[error("{context}: {source}")]
-    Io { context: String, source: std::io::Error },
+    Io {
+        /// What was tried.
+        context: String,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// Two processes must not write one log.
+    #[error("another process has the data directory open")]
+    Locked,
+    /// The store was written by a later version of this program.
+    #[error("the log has format version {0}, which this program does not know")]
+    Version(u8),
+    /// The catalog's database does not open.
+    #[error("open the catalog: {0}")]
+    Catalog(String),
 }
 
 /// What opening found and did.
@@ -61,34 +128,149 @@ impl Store {
         options: Options,
         clock: Clock,
     ) -> Result<(Self, OpenReport), OpenError> {
-        let _ = (dir, options, clock);
-        todo!()
+        Self::open_on(Arc::new(FileDisk::new(dir)), options, clock)
+    }
+
+    /// Like [`Store::open`], on any disk.
+    pub fn open_on(
+        disk: Arc<dyn Disk>,
+        options: Options,
+        clock: Clock,
+    ) -> Result<(Self, OpenReport), OpenError> {
+        if !disk.lock().map_err(|source| failed("lock the data directory", source))? {
+            return Err(OpenError::Locked);
+        }
+        let opened = Self::open_locked(disk.clone(), options, clock);
+        if opened.is_err() {
+            disk.unlock();
+        }
+        opened
+    }
+
+    fn open_locked(
+        disk: Arc<dyn Disk>,
+        options: Options,
+        clock: Clock,
+    ) -> Result<(Self, OpenReport), OpenError> {
+        let database = disk.catalog().map_err(|e| OpenError::Catalog(e.to_string()))?;
+        let known = Catalog::load(&database).map_err(|e| OpenError::Catalog(e.to_string()))?;
+        let mut recovering = Recovering::new(known.iter().map(|info| info.id));
+        let apply = |segments: &_, event| recovering.apply(segments, event);
+        let recovered = recover(disk.clone(), options.limits(), apply)?;
+        let Recovered { segments, resume, torn_tail_bytes, damage } = recovered;
+        let report = OpenReport { torn_tail_bytes, damage, fragments: recovering.fragments() };
+
+        let writer = Writer::new(segments.clone(), resume);
+        let durable = writer.durable();
+        let committer = Arc::new(Committer::new(segments.clone(), options.queue_bytes, durable));
+        let streams = Arc::new(Streams::new(recovering, committer.clone(), clock.clone()));
+        let catalog = Catalog::new(database, known, streams.clone());
+        let store = Self {
+            catalog,
+            streams: streams.clone(),
+            committer: committer.clone(),
+            threads: Mutex::default(),
+            disk,
+            options,
+            clock,
+        };
+        // Dropping the store ends the threads that were started, should the second not start.
+        let thread_failed = |source| failed("start a thread", source);
+        let prepare = prepare::start(segments).map_err(thread_failed)?;
+        locked(&store.threads).push(prepare);
+        let commit = committer.start(writer, streams).map_err(thread_failed)?;
+        locked(&store.threads).push(commit);
+        Ok((store, report))
     }
 
     /// What streams exist.
     pub fn catalog(&self) -> &Catalog {
-        todo!()
+        &self.catalog
     }
 
     /// The media of a stream that the catalog knows; `None` after its deletion.
     pub fn media(&self, id: StreamId) -> Option<Arc<MediaStream>> {
-        let _ = id;
-        todo!()
+        self.streams.get(id)
     }
 
     /// Applies each stream's retention once: unfindable at once, and segments that hold nothing
     /// live any more are recycled. Blocks.
     pub fn enforce_retention(&self) {
-        todo!()
+        let now = self.clock.now();
+        for info in self.catalog.list("", None, usize::MAX) {
+            let Some(stream) = self.media(info.id) else { continue };
+            let keep = self.options.unretained_keep;
+            let horizon = retention::horizon(now, info.retention_hours, keep);
+            retention::expire(&stream, horizon, &self.committer);
+        }
+        match retention::recycle(&self.committer) {
+            Ok(0) => {}
+            Ok(segments) => tracing::debug!(segments, "log segments recycled"),
+            Err(error) => tracing::warn!(%error, "could not recycle log segments"),
+        }
     }
 
     /// Why the store refuses writes since a failed write or sync, if it does.
     pub fn poisoned(&self) -> Option<String> {
-        todo!()
+        self.committer.poisoned()
+    }
+
+    /// Bytes of the segment files that hold fragments; free ones not counted.
+    pub fn used_bytes(&self) -> u64 {
+        self.committer.segments.used_bytes()
     }
 
     /// Waits until all that was handed over is synced, and stops the commit thread. Blocks.
+    /// Later writes fail; reading goes on.
     pub fn close(&self) {
-        todo!()
+        self.committer.close();
+        prepare::stop(&self.committer.segments);
+        let threads = std::mem::take(&mut *locked(&self.threads));
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the store panicked");
+            }
+        }
     }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.close();
+        self.disk.unlock();
+    }
+}
+
+impl Options {
+    fn limits(&self) -> Limits {
+        Limits {
+            segment_bytes: self.segment_bytes,
+            prepared: self.prepared_segments,
+            spare: self.spare_segments,
+        }
+    }
+}
+
+impl From<RecoverError> for OpenError {
+    fn from(error: RecoverError) -> Self {
+        match error {
+            RecoverError::Io(what, source) => failed(what, source),
+            RecoverError::Version(version) => Self::Version(version),
+        }
+    }
+}
+
+fn failed(context: &str, source: std::io::Error) -> OpenError {
+    OpenError::Io { context: context.to_owned(), source }
+}
+
+/// Locks. A thread that panicked inside leaves data that is as good as before: every critical
+/// section here is complete or does not change anything.
+fn locked<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits for `condvar`; see [`locked`].
+fn wait<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+    condvar.wait(guard).unwrap_or_else(PoisonError::into_inner)
 }

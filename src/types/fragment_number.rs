@@ -26,6 +26,7 @@ pub struct ParseFragmentNumberError;
 const DIGITS: usize = 47;
 const RANDOM_BITS: u32 = 28;
 const RANDOM_MASK: u32 = (1 << RANDOM_BITS) - 1;
+const LARGEST_COUNTER: u64 = (1 << 60) - 1;
 /// Decimal digits a limb carries while the number is taken apart.
 const CHUNK: u64 = 1_000_000_000;
 
@@ -33,12 +34,14 @@ impl FragmentNumber {
     /// Before every number of a stream.
     pub const MIN: Self = Self { counter: 0, server_ms: 0, random: 0 };
     /// After every number of a stream.
-    pub const MAX: Self = Self { counter: u64::MAX, server_ms: u64::MAX, random: RANDOM_MASK };
+    pub const MAX: Self =
+        Self { counter: LARGEST_COUNTER, server_ms: u64::MAX, random: RANDOM_MASK };
 
-    /// Builds a number; only the low 28 bits of `random` are kept, and a time before 1970 is 0.
+    /// Builds a number; only the low 28 bits of `random` are kept, a time before 1970 is 0, and the
+    /// counter stops at 2^60 - 1, the last power of two for which 47 digits are enough.
     pub fn new(counter: u64, server: ServerTimestamp, random: u32) -> Self {
         let server_ms = u64::try_from(server.as_millis()).unwrap_or(0);
-        Self { counter, server_ms, random: random & RANDOM_MASK }
+        Self { counter: counter.min(LARGEST_COUNTER), server_ms, random: random & RANDOM_MASK }
     }
 
     /// Counts the stream's fragments from 1.
@@ -138,11 +141,12 @@ impl FromStr for FragmentNumber {
             | (u128::from(limbs[3]) << 32)
             | u128::from(limbs[4]);
         let high = high >> 28;
-        if high >> 64 != 1 {
+        let counter = high as u64;
+        if high >> 64 != 1 || counter > LARGEST_COUNTER {
             return Err(ParseFragmentNumberError);
         }
         Ok(Self {
-            counter: high as u64,
+            counter,
             server_ms: (low >> RANDOM_BITS) as u64,
             random: (low as u32) & RANDOM_MASK,
         })
@@ -162,6 +166,7 @@ mod tests {
         assert_eq!(number.to_string(), text);
         assert_eq!(text.parse(), Ok(number));
         assert_eq!(number.server_timestamp(), time);
+        assert_eq!(FragmentNumber::MAX.to_string().parse(), Ok(FragmentNumber::MAX));
     }
 
     #[test]
@@ -174,7 +179,7 @@ mod tests {
     }
 
     fn any_number() -> impl Strategy<Value = FragmentNumber> {
-        (any::<u64>(), 0..i64::MAX, any::<u32>()).prop_map(|(counter, ms, random)| {
+        (0..=LARGEST_COUNTER, 0..i64::MAX, any::<u32>()).prop_map(|(counter, ms, random)| {
             FragmentNumber::new(counter, ServerTimestamp::from_millis(ms), random)
         })
     }

@@ -1,0 +1,16 @@
+//! Media in and out while it happens: PutMedia and GetMedia.
+
+mod get_media;
+mod put_media;
+
+use axum::routing::post;
+
+use super::Routes;
+
+/// The routes of this area.
+pub fn routes() -> Routes {
+    let mut routes = Routes::default();
+    routes.streaming = routes.streaming.route("/putMedia", post(put_media::put_media));
+    routes.signed = routes.signed.route("/getMedia", post(get_media::get_media));
+    routes
+}

@@ -1,0 +1,90 @@
+//! The native API's own documents: streams, health, metrics, and its description.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use http::{StatusCode, header};
+use serde_json::{Value, json};
+
+use super::{ApiError, App, AppState, Caller, Routes};
+use crate::store::StreamInfo;
+
+/// The most streams in one answer of `GET /v1/streams`.
+const MAX_LISTED: usize = 10_000;
+
+/// Describes every native path. Kept beside the code; a test asks for each path in it.
+const OPENAPI: &str = include_str!("openapi.json");
+
+/// The routes of this area.
+///
+/// Metrics need authentication also from loopback: behind a reverse proxy everybody comes from
+/// loopback. Health does not, for supervisors have no keys; it says nothing about streams.
+pub(super) fn routes() -> Routes {
+    Routes {
+        native: Router::new()
+            .route("/v1/streams", get(list_streams))
+            .route("/metrics", get(metrics)),
+        public: Router::new()
+            .route("/healthz", get(health))
+            .route("/v1/openapi.json", get(openapi)),
+        ..Routes::default()
+    }
+}
+
+/// `GET /v1/streams`: what the caller may see, by name.
+async fn list_streams(State(app): State<AppState>, caller: Caller) -> Json<Value> {
+    let catalog = app.store.catalog();
+    let streams = match caller.only_stream() {
+        Some(name) => catalog.by_name(name).into_iter().collect(),
+        None => catalog.list("", None, MAX_LISTED),
+    };
+    let streams: Vec<Value> = streams.iter().map(|stream| describe(&app, stream)).collect();
+    Json(json!({ "streams": streams }))
+}
+
+fn describe(app: &App, stream: &StreamInfo) -> Value {
+    let bounds = app.store.media(stream.id).and_then(|media| media.bounds());
+    let fragment = |info: &crate::store::FragmentInfo| {
+        json!({
+            "fragmentNumber": info.number.to_string(),
+            "producerTimestamp": info.producer.as_secs_f64(),
+            "serverTimestamp": info.server().as_secs_f64(),
+            "durationMilliseconds": info.duration.0,
+        })
+    };
+    json!({
+        "name": stream.name().as_str(),
+        "arn": stream.arn.to_string(),
+        "mediaType": stream.media_type,
+        "created": stream.created().as_secs_f64(),
+        "retentionHours": stream.retention_hours,
+        "tags": stream.tags,
+        "oldest": bounds.as_ref().map(|(oldest, _)| fragment(oldest)),
+        "newest": bounds.as_ref().map(|(_, newest)| fragment(newest)),
+    })
+}
+
+/// `GET /metrics`: Prometheus text.
+async fn metrics(State(app): State<AppState>, caller: Caller) -> Result<Response, ApiError> {
+    caller.may_do_all()?;
+    app.metrics.store_bytes.set(app.store.used_bytes());
+    let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    Ok((content_type, app.metrics.render()).into_response())
+}
+
+/// `GET /healthz`: 200 while the store takes writes, 503 with the reason afterwards.
+async fn health(State(app): State<AppState>) -> Response {
+    match app.store.poisoned() {
+        None => Json(json!({ "status": "ok" })).into_response(),
+        Some(reason) => {
+            let body = json!({ "status": "failing", "reason": reason });
+            (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
+        }
+    }
+}
+
+/// `GET /v1/openapi.json`.
+async fn openapi() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
+}

@@ -1,0 +1,43 @@
+//! Around every request: its id, its log line, its count.
+
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::{HeaderName, HeaderValue};
+use tracing::Instrument;
+
+use super::AppState;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+
+/// Gives the request an id (`x-amzn-RequestId`, also in every log line under it) and counts it.
+pub(super) async fn observe(State(app): State<AppState>, request: Request, next: Next) -> Response {
+    let id = request_id();
+    let matched = request.extensions().get::<MatchedPath>();
+    let operation = matched.map_or_else(|| "other".to_owned(), |path| path.as_str().to_owned());
+    // The path without its query, which may hold a token.
+    let path = request.uri().path().to_owned();
+    let span = tracing::info_span!("request", id, method = %request.method(), path);
+    let started = Instant::now();
+    let mut response = next.run(request).instrument(span.clone()).await;
+    let took = started.elapsed();
+    let status = response.status();
+    app.metrics.http_seconds.observe(took);
+    app.metrics.http_requests.count(&operation, status.as_u16());
+    span.in_scope(|| tracing::debug!(status = status.as_u16(), ?took, "answered"));
+    let id = HeaderValue::try_from(id).expect("an id is hexadecimal");
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+/// A random UUID (version 4), as AWS has them.
+fn request_id() -> String {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("the system has a source of randomness");
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let text = hex::encode(bytes);
+    [&text[..8], &text[8..12], &text[12..16], &text[16..20], &text[20..]].join("-")
+}

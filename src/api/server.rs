@@ -1,0 +1,179 @@
+//! The listening socket: one port, HTTP/1.1, with TLS or without.
+//!
+//! HTTP/1.1 only, since producers sign hop-by-hop headers that HTTP/2 removes: ALPN never offers
+//! `h2`. Life: [`Server::bind`], then [`Server::run`] until the application's shutdown signal.
+//! Binding comes before opening the store, since a taken port is quickly told.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_util::task::TaskTracker;
+
+use super::{AppState, router};
+use crate::config::Config;
+
+/// Pause after the system refused to accept, for want of file descriptors for instance.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The only protocol that TLS clients are offered.
+const ALPN: &[u8] = b"http/1.1";
+
+/// A bound server.
+pub struct Server {
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+}
+
+/// Why the server does not start. The texts are for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address is taken or not ours.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Certificate or key are not usable.
+    #[error("TLS: {0}")]
+    Tls(String),
+}
+
+impl Server {
+    /// Takes the port and reads the certificate.
+    pub async fn bind(config: &Config) -> Result<Self, StartError> {
+        let tls = match (&config.tls_cert, &config.tls_key) {
+            (Some(cert), Some(key)) => Some(acceptor(cert, key)?),
+            _ => None,
+        };
+        let address = config.listen;
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|source| StartError::Bind { address, source })?;
+        Ok(Self { listener, tls })
+    }
+
+    /// The bound address: a real port also when port 0 was asked for.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until the shutdown signal, then lets open connections finish for as long as the
+    /// configuration allows.
+    pub async fn run(self, app: AppState) {
+        let limits = &app.config.http;
+        let router = router(Arc::clone(&app));
+        let permits = Arc::new(Semaphore::new(limits.max_connections));
+        let connections = TaskTracker::new();
+        loop {
+            // Beyond the limit, clients wait in the system's queue: the newest is never served
+            // at the cost of the ones that send.
+            let accepted = async {
+                let permit = Arc::clone(&permits).acquire_owned().await;
+                let permit = permit.expect("the semaphore is never closed");
+                (permit, self.listener.accept().await)
+            };
+            let (permit, accepted) = tokio::select! {
+                () = app.shutdown.cancelled() => break,
+                accepted = accepted => accepted,
+            };
+            let socket = match accepted {
+                Ok((socket, _)) => socket,
+                Err(error) => {
+                    tracing::warn!("accept: {error}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let (app, router, tls) = (Arc::clone(&app), router.clone(), self.tls.clone());
+            connections.spawn(async move {
+                let _open = app.metrics.http_connections.enter();
+                if let Err(error) = connection(app, router, tls, socket).await {
+                    // Clients come and go; what it meant to a stream is logged there.
+                    tracing::debug!("connection: {error}");
+                }
+                drop(permit);
+            });
+        }
+        drop(self.listener);
+        connections.close();
+        let patience = Duration::from_secs(limits.shutdown_seconds);
+        if tokio::time::timeout(patience, connections.wait()).await.is_err() {
+            tracing::warn!("{} connections did not end in time", connections.len());
+        }
+    }
+}
+
+async fn connection(
+    app: AppState,
+    router: Router,
+    tls: Option<TlsAcceptor>,
+    socket: TcpStream,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    // Acknowledgements are small and wanted at once.
+    socket.set_nodelay(true)?;
+    let Some(tls) = tls else {
+        return serve(app, router, socket).await;
+    };
+    let patience = Duration::from_secs(app.config.http.tls_timeout_seconds);
+    let socket = tokio::time::timeout(patience, tls.accept(socket)).await??;
+    serve(app, router, socket).await
+}
+
+async fn serve(
+    app: AppState,
+    router: Router,
+    socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let limits = &app.config.http;
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(limits.header_timeout_seconds))
+        .max_buf_size(limits.max_head_bytes)
+        .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router));
+    let mut connection = pin!(connection);
+    tokio::select! {
+        ended = connection.as_mut() => return Ok(ended?),
+        () = app.shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    Ok(connection.await?)
+}
+
+fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, StartError> {
+    let in_file = |path: &Path| {
+        let path = path.display().to_string();
+        move |error: tokio_rustls::rustls::pki_types::pem::Error| {
+            StartError::Tls(format!("{path}: {error}"))
+        }
+    };
+    let chain = CertificateDer::pem_file_iter(cert)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(in_file(cert))?;
+    let private_key = PrivateKeyDer::from_pem_file(key).map_err(in_file(key))?;
+    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    let refused = |error: tokio_rustls::rustls::Error| StartError::Tls(error.to_string());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(refused)?
+        .with_no_client_auth()
+        .with_single_cert(chain, private_key)
+        .map_err(refused)?;
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}

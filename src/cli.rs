@@ -1,0 +1,46 @@
+//! The command line: one file per subcommand, each with its arguments and what it does with them.
+
+mod demo;
+mod key;
+mod produce;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Self-hosted video streams that speak the Amazon Kinesis Video Streams protocols.
+///
+/// Producers send media in with PutMedia; it is kept durably, indexed by time, and handed out live
+/// or from any point in the past: GetMedia, HLS, and a console in the browser.
+#[derive(Parser)]
+#[command(name = "kinora", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    Produce(produce::Produce),
+    Demo(demo::Demo),
+    Key(key::KeyCommand),
+}
+
+/// What a subcommand fails with; its text is for the operator.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Serve(serve) => serve.run(),
+        Command::Produce(produce) => produce.run(),
+        Command::Demo(demo) => demo.run(),
+        Command::Key(key) => key.run(),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("kinora: {error}");
+        ExitCode::FAILURE
+    })
+}

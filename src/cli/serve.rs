@@ -1,0 +1,251 @@
+//! `kinora serve`
+
+use std::io::{IsTerminal, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::{JoinError, JoinHandle};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use super::Failure;
+use crate::api::keys::{CREDENTIALS_FILE, KeyRing};
+use crate::api::server::Server;
+use crate::api::{App, AppState};
+use crate::clock::Clock;
+use crate::config::{Config, Flag, LogFormat, Switch};
+use crate::metrics::Metrics;
+use crate::serve::package::{self, Packager};
+use crate::store::{Options, Store};
+use crate::types::Millis;
+
+/// How often changes of the keys' file are looked for.
+const KEYS_REFRESH: Duration = Duration::from_secs(1);
+
+/// Run the server.
+///
+/// Takes settings from these flags, then from KINORA_* variables (KINORA_LISTEN,
+/// KINORA_HTTP_MAX_CONNECTIONS, …), then from kinora.toml. The first start makes a root key and
+/// writes it to DIR/credentials in the format of the AWS shared-credentials file, so that
+///
+///     AWS_SHARED_CREDENTIALS_FILE=DIR/credentials \
+///         aws --endpoint-url http://127.0.0.1:5580 kinesisvideo list-streams
+///
+/// works at once. When ready, prints "kinora listening on URL". SIGTERM or SIGINT ends open
+/// fragments, syncs and exits 0; a second one exits at once.
+#[derive(Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Serve {
+    /// Settings file; kinora.toml in the working directory when it exists
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where everything is kept [default: ./kinora-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// Address and port; port 0 takes a free one [default: 127.0.0.1:5580]
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<String>,
+    /// Region in the ARNs of streams [default: us-east-1]
+    #[arg(long)]
+    region: Option<String>,
+    /// What clients reach the server under, when that is not the Host they ask
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    /// Certificate chain in PEM; the server then speaks TLS only
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<String>,
+    /// Private key of the certificate, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<String>,
+    /// Whether requests must be signed; off only on a loopback address [default: on]
+    #[arg(long, value_name = "on|off", hide_possible_values = true)]
+    auth: Option<Switch>,
+    /// Log lines for people or for machines [default: text]
+    #[arg(long, value_name = "text|json", hide_possible_values = true)]
+    log_format: Option<LogFormat>,
+}
+
+impl Serve {
+    /// Serves until a signal.
+    pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        let config = Config::load(self.config.as_deref(), &self.flags())?;
+        start_log(config.log_format);
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let outcome = runtime.block_on(serve(config));
+        // A thread that still waits for the disk must not hold up the exit.
+        runtime.shutdown_background();
+        outcome
+    }
+
+    fn flags(&self) -> Vec<Flag> {
+        let switch = |on: Switch| if on == Switch::On { "on" } else { "off" };
+        let format = |json: LogFormat| if json == LogFormat::Json { "json" } else { "text" };
+        [
+            ("data", self.data.clone()),
+            ("listen", self.listen.clone()),
+            ("region", self.region.clone()),
+            ("public_url", self.public_url.clone()),
+            ("tls_cert", self.tls_cert.clone()),
+            ("tls_key", self.tls_key.clone()),
+            ("auth", self.auth.map(|value| switch(value).to_owned())),
+            ("log_format", self.log_format.map(|value| format(value).to_owned())),
+        ]
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value?)))
+        .collect()
+    }
+}
+
+async fn serve(config: Config) -> Result<ExitCode, Failure> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut server = Running::start(config).await?;
+    announce(&server.app.config.own_url())?;
+    tokio::select! {
+        ended = server.ended() => ended?,
+        () = either(&mut terminate, &mut interrupt) => {}
+    }
+    tokio::select! {
+        stopped = server.stop() => stopped?,
+        () = either(&mut terminate, &mut interrupt) => return Ok(ExitCode::FAILURE),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A server that runs in this process.
+pub(super) struct Running {
+    /// What its requests share; `config.listen` is where it listens.
+    pub(super) app: AppState,
+    serving: JoinHandle<()>,
+    housekeeping: JoinHandle<()>,
+}
+
+impl Running {
+    /// Opens the data directory and begins to serve it.
+    pub(super) async fn start(mut config: Config) -> Result<Self, Failure> {
+        let server = Server::bind(&config).await?;
+        config.listen = server.address()?;
+        let app = tokio::task::spawn_blocking(move || open(config)).await??;
+        let housekeeping = tokio::spawn(keep_house(Arc::clone(&app)));
+        let serving = tokio::spawn(server.run(Arc::clone(&app)));
+        Ok(Self { app, serving, housekeeping })
+    }
+
+    /// Resolves when the server ends of its own accord.
+    async fn ended(&mut self) -> Result<(), JoinError> {
+        (&mut self.serving).await
+    }
+
+    /// Ends open fragments, then syncs and closes the store.
+    pub(super) async fn stop(self) -> Result<(), Failure> {
+        tracing::info!("stopping");
+        self.app.shutdown.cancel();
+        if !self.serving.is_finished() {
+            self.serving.await?;
+        }
+        self.housekeeping.await?;
+        let store = Arc::clone(&self.app.store);
+        tokio::task::spawn_blocking(move || store.close()).await?;
+        Ok(())
+    }
+}
+
+/// Opens everything in the data directory. Blocks.
+fn open(config: Config) -> Result<AppState, Failure> {
+    let clock = Clock::system();
+    make_private_dir(&config.data)
+        .map_err(|error| format!("cannot make {}: {error}", config.data.display()))?;
+    let (keys, first_start) = KeyRing::open(&config.data, &config.region, clock.now())?;
+    if first_start {
+        let path = config.data.join(CREDENTIALS_FILE);
+        tracing::info!("made the root key; it is in {}", path.display());
+    }
+    let store = &config.store;
+    let options = Options {
+        segment_bytes: store.segment_bytes,
+        prepared_segments: store.prepared_segments,
+        spare_segments: store.spare_segments,
+        queue_bytes: store.queue_bytes,
+        unretained_keep: Millis(store.unretained_seconds.saturating_mul(1000)),
+    };
+    let (store, report) = Store::open(&config.data, options, clock.clone())?;
+    tracing::info!(
+        fragments = report.fragments,
+        torn_tail_bytes = report.torn_tail_bytes,
+        "opened {}",
+        config.data.display()
+    );
+    for damage in &report.damage {
+        tracing::error!("the log is damaged: {damage}");
+    }
+    if !config.auth_required() {
+        tracing::warn!("authentication is off: everybody on this machine may do everything");
+    }
+    Ok(Arc::new(App {
+        config,
+        store: Arc::new(store),
+        clock,
+        keys,
+        metrics: Metrics::default(),
+        packager: Packager::new(package::Options::default()),
+        shutdown: CancellationToken::new(),
+    }))
+}
+
+/// Recordings are nobody else's business.
+fn make_private_dir(path: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// The one line on standard output; scripts wait for it.
+fn announce(url: &str) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "kinora listening on {url}")?;
+    stdout.flush()
+}
+
+/// What must happen again and again, until the shutdown.
+async fn keep_house(app: AppState) {
+    let keys = every(&app, KEYS_REFRESH, |app| {
+        if let Err(error) = app.keys.refresh() {
+            tracing::error!("keys stay as they were: {error}");
+        }
+    });
+    let interval = Duration::from_secs(app.config.store.retention_interval_seconds);
+    let retention = every(&app, interval, |app| app.store.enforce_retention());
+    tokio::join!(keys, retention);
+}
+
+async fn every(app: &AppState, interval: Duration, work: fn(&App)) {
+    while tokio::time::timeout(interval, app.shutdown.cancelled()).await.is_err() {
+        let app = Arc::clone(app);
+        if let Err(error) = tokio::task::spawn_blocking(move || work(&app)).await {
+            tracing::error!("housekeeping: {error}");
+        }
+    }
+}
+
+async fn either(first: &mut Signal, second: &mut Signal) {
+    tokio::select! {
+        _ = first.recv() => {}
+        _ = second.recv() => {}
+    }
+}
+
+/// Logs go to standard error; `RUST_LOG` chooses more or less of them.
+pub(super) fn start_log(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+}

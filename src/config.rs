@@ -1,0 +1,610 @@
+//! One typed configuration: every default and every bound of the server is named here.
+//!
+//! Settings come from flags, then `KINORA_*` variables, then `kinora.toml`, then the defaults
+//! below. A key `max_connections` of the table `[http]` is the variable
+//! `KINORA_HTTP_MAX_CONNECTIONS`; a top-level key `listen` is `KINORA_LISTEN`. Unknown keys of
+//! the file are errors; unknown variables are not, since container platforms set some of their
+//! own (`KINORA_PORT`). Sizes are in bytes, times in the unit that the key names.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+/// Read when it exists in the working directory and no `--config` is given.
+pub const DEFAULT_FILE: &str = "kinora.toml";
+
+/// What each variable's name begins with.
+const ENV_PREFIX: &str = "KINORA_";
+
+/// Keys without a default, which the serialized defaults therefore lack.
+const OPTIONAL_KEYS: [&str; 3] = ["public_url", "tls_cert", "tls_key"];
+
+const MIB: u64 = 1 << 20;
+
+/// Everything the server can be told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where everything is kept.
+    pub data: PathBuf,
+    /// The region in ARNs; signatures may name any.
+    pub region: String,
+    /// The account in ARNs: twelve digits.
+    pub account: String,
+    /// What clients reach the server under, `https://video.example.org`; without it, they are
+    /// sent back to the `Host` they asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_url: Option<String>,
+    /// Whether requests must be signed. Off only on a loopback address.
+    pub auth: Switch,
+    /// PEM file with the certificate chain; with `tls_key` the server speaks TLS only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_cert: Option<PathBuf>,
+    /// PEM file with the certificate's private key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_key: Option<PathBuf>,
+    /// How log lines are written to standard error.
+    pub log_format: LogFormat,
+    /// The store.
+    pub store: StoreConfig,
+    /// HTTP in general.
+    pub http: HttpLimits,
+    /// PutMedia.
+    pub put_media: PutMediaLimits,
+    /// GetMedia and GetMediaForFragmentList.
+    pub get_media: GetMediaLimits,
+    /// HLS sessions.
+    pub hls: HlsLimits,
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Switch {
+    /// Required or active.
+    On,
+    /// Not required.
+    Off,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// The store's settings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreConfig {
+    /// Bytes of one segment file of the log.
+    pub segment_bytes: u64,
+    /// Segment files made ahead of need; with 0, fragments wait while one is made.
+    pub prepared_segments: usize,
+    /// Expired segment files kept for re-use; more are deleted.
+    pub spare_segments: usize,
+    /// Bytes that may wait for the disk before producers must wait.
+    pub queue_bytes: u64,
+    /// How long a stream without retention keeps fragments for its live readers. AWS: 5 minutes.
+    pub unretained_seconds: u64,
+    /// How often retention is enforced.
+    pub retention_interval_seconds: u64,
+}
+
+/// Bounds of every HTTP connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpLimits {
+    /// Connections at a time; more wait unaccepted.
+    pub max_connections: usize,
+    /// Bytes of a request head, and of what is buffered of a body per connection.
+    pub max_head_bytes: usize,
+    /// Bytes of a JSON request.
+    pub max_json_bytes: usize,
+    /// From connecting, or the previous answer, to a complete request head.
+    pub header_timeout_seconds: u64,
+    /// From the head to the end of a JSON body.
+    pub body_timeout_seconds: u64,
+    /// The TLS handshake.
+    pub tls_timeout_seconds: u64,
+    /// How long connections may go on after SIGTERM.
+    pub shutdown_seconds: u64,
+}
+
+/// Bounds of PutMedia. The defaults are those of AWS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PutMediaLimits {
+    /// Bytes of a fragment, its head included (error 4002).
+    pub max_fragment_bytes: u64,
+    /// Media in a fragment (error 4003).
+    pub max_fragment_ms: u64,
+    /// Tracks of a stream (error 4007 and its kind).
+    pub max_tracks: usize,
+    /// Metadata tags of a fragment (error 4012 and its kind).
+    pub max_tags: usize,
+    /// Bytes of a tag's name.
+    pub max_tag_name_bytes: usize,
+    /// Bytes of a tag's value.
+    pub max_tag_value_bytes: usize,
+    /// Whether the two rates below are held. Off by default: AWS protects shared machines with
+    /// them, while here a file sent faster than it plays is welcome, and a full disk queue slows
+    /// a sender down by itself.
+    pub enforce_rates: bool,
+    /// Bytes per second of a connection.
+    pub max_bytes_per_second: u64,
+    /// Fragments per second of a connection.
+    pub max_fragments_per_second: u32,
+    /// How long a connection may last.
+    pub max_connection_seconds: u64,
+    /// Silence after which a connection is closed.
+    pub idle_seconds: u64,
+    /// Below this rate, measured over the idle time, a sender counts as silent.
+    pub min_bytes_per_second: u64,
+}
+
+/// Bounds of GetMedia. The rates follow the rule of [`PutMediaLimits::enforce_rates`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GetMediaLimits {
+    /// Readers of a stream at a time; AWS has 3, which a dashboard with two viewers uses up.
+    pub max_connections_per_stream: usize,
+    /// How long an answer may last; the reader comes back with its continuation token.
+    pub max_connection_seconds: u64,
+    /// A reader that takes nothing for so long is dropped.
+    pub write_timeout_seconds: u64,
+    /// Whether the rate below is held.
+    pub enforce_rates: bool,
+    /// Bytes per second of a reader.
+    pub max_bytes_per_second: u64,
+    /// Fragment numbers in one GetMediaForFragmentList.
+    pub max_fragment_list: usize,
+}
+
+/// Bounds of HLS sessions. The defaults are those of AWS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HlsLimits {
+    /// Life of a session whose request names none.
+    pub default_session_seconds: u64,
+    /// The shortest life a request may name.
+    pub min_session_seconds: u64,
+    /// The longest life a request may name.
+    pub max_session_seconds: u64,
+    /// Fragments of a live playlist whose request names no number.
+    pub live_playlist_fragments: usize,
+    /// Fragments of an on-demand playlist whose request names no number.
+    pub on_demand_playlist_fragments: usize,
+    /// The most fragments a playlist may have.
+    pub max_playlist_fragments: usize,
+    /// A live session can be opened while the newest fragment is younger than this.
+    pub live_within_seconds: u64,
+    /// The longest range of an on-demand session.
+    pub max_range_seconds: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5580),
+            data: PathBuf::from("./kinora-data"),
+            region: "us-east-1".to_owned(),
+            account: "000000000000".to_owned(),
+            public_url: None,
+            auth: Switch::On,
+            tls_cert: None,
+            tls_key: None,
+            log_format: LogFormat::Text,
+            store: StoreConfig::default(),
+            http: HttpLimits::default(),
+            put_media: PutMediaLimits::default(),
+            get_media: GetMediaLimits::default(),
+            hls: HlsLimits::default(),
+        }
+    }
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 64 * MIB,
+            prepared_segments: 2,
+            spare_segments: 8,
+            queue_bytes: 128 * MIB,
+            unretained_seconds: 5 * 60,
+            retention_interval_seconds: 30,
+        }
+    }
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        Self {
+            max_connections: 4096,
+            max_head_bytes: 64 << 10,
+            max_json_bytes: MIB as usize,
+            header_timeout_seconds: 60,
+            body_timeout_seconds: 20,
+            tls_timeout_seconds: 10,
+            shutdown_seconds: 10,
+        }
+    }
+}
+
+impl Default for PutMediaLimits {
+    fn default() -> Self {
+        Self {
+            max_fragment_bytes: 50_000_000,
+            max_fragment_ms: 20_000,
+            max_tracks: 3,
+            max_tags: 10,
+            max_tag_name_bytes: 128,
+            max_tag_value_bytes: 256,
+            enforce_rates: false,
+            max_bytes_per_second: 12_500_000,
+            max_fragments_per_second: 5,
+            max_connection_seconds: 45 * 60,
+            idle_seconds: 30,
+            min_bytes_per_second: 30,
+        }
+    }
+}
+
+impl Default for GetMediaLimits {
+    fn default() -> Self {
+        Self {
+            max_connections_per_stream: 64,
+            max_connection_seconds: 45 * 60,
+            write_timeout_seconds: 30,
+            enforce_rates: false,
+            max_bytes_per_second: 25_000_000,
+            max_fragment_list: 1000,
+        }
+    }
+}
+
+impl Default for HlsLimits {
+    fn default() -> Self {
+        Self {
+            default_session_seconds: 300,
+            min_session_seconds: 300,
+            max_session_seconds: 43_200,
+            live_playlist_fragments: 5,
+            on_demand_playlist_fragments: 1000,
+            max_playlist_fragments: 5000,
+            live_within_seconds: 30,
+            max_range_seconds: 24 * 60 * 60,
+        }
+    }
+}
+
+/// Why there is no configuration to start with. The texts are for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The file is not valid TOML, or has a key or value it must not have.
+    #[error("{path}: {message}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        message: String,
+    },
+    /// A variable or flag has a value it must not have.
+    #[error("{origin}: {message}")]
+    Value {
+        /// The variable or flag.
+        origin: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// The settings do not go together, or one is out of its bounds.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// A setting from the command line: its key in the file, and its text.
+pub type Flag = (&'static str, String);
+
+impl Config {
+    /// Loads the settings of this process. Without `file`, [`DEFAULT_FILE`] is read if it exists.
+    pub fn load(file: Option<&Path>, flags: &[Flag]) -> Result<Self, ConfigError> {
+        let default = Path::new(DEFAULT_FILE);
+        let path = file.unwrap_or(default);
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+                String::new()
+            }
+            Err(source) => return Err(ConfigError::Read { path: path.to_owned(), source }),
+        };
+        Self::merge(path, &text, &|name| std::env::var(name).ok(), flags)
+    }
+
+    /// Whether requests must be signed.
+    pub fn auth_required(&self) -> bool {
+        self.auth == Switch::On
+    }
+
+    /// `http` or `https`.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls_cert.is_some() { "https" } else { "http" }
+    }
+
+    /// The listening address as a URL, without a slash at its end.
+    pub fn own_url(&self) -> String {
+        format!("{}://{}", self.scheme(), self.listen)
+    }
+
+    /// Merges the sources; pure, so that the order of precedence can be tested.
+    fn merge(
+        path: &Path,
+        text: &str,
+        env: &dyn Fn(&str) -> Option<String>,
+        flags: &[Flag],
+    ) -> Result<Self, ConfigError> {
+        let in_file = |error: toml::de::Error| ConfigError::File {
+            path: path.to_owned(),
+            message: error.to_string(),
+        };
+        // The file alone first: its errors then name line and column.
+        toml::from_str::<Self>(text).map_err(in_file)?;
+        let mut settings: Table = toml::from_str(text).map_err(in_file)?;
+        for (table, key, sample) in keys() {
+            let origin = env_name(table.as_deref(), &key);
+            if let Some(value) = env(&origin) {
+                set(&mut settings, table.as_deref(), &key, &sample, &value, origin)?;
+            }
+        }
+        for (key, value) in flags {
+            let origin = format!("--{}", key.replace('_', "-"));
+            set(&mut settings, None, key, &Value::String(String::new()), value, origin)?;
+        }
+        let mut config = Self::deserialize(settings)
+            .map_err(|error| ConfigError::Invalid(error.to_string().trim_end().to_owned()))?;
+        if let Some(url) = &mut config.public_url {
+            url.truncate(url.trim_end_matches('/').len());
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let rule = |holds: bool, text: &str| {
+            if holds { Ok(()) } else { Err(ConfigError::Invalid(text.to_owned())) }
+        };
+        let positive = |name: &str, value: u64| {
+            if value > 0 {
+                Ok(())
+            } else {
+                Err(ConfigError::Invalid(format!("{name} must not be 0")))
+            }
+        };
+        rule(
+            self.auth_required() || self.listen.ip().is_loopback(),
+            "auth can be off only on a loopback address (127.0.0.1 or ::1)",
+        )?;
+        rule(
+            self.tls_cert.is_some() == self.tls_key.is_some(),
+            "tls_cert and tls_key must be given together",
+        )?;
+        rule(
+            self.account.len() == 12 && self.account.bytes().all(|byte| byte.is_ascii_digit()),
+            "account must have twelve digits",
+        )?;
+        let region_byte =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        rule(
+            (1..=64).contains(&self.region.len()) && self.region.bytes().all(region_byte),
+            "region must have 1 to 64 characters of [a-z0-9-]",
+        )?;
+        rule(
+            self.public_url.as_deref().is_none_or(is_origin),
+            "public_url must be http:// or https:// and a host, without a path",
+        )?;
+        rule(
+            (MIB..=4096 * MIB).contains(&self.store.segment_bytes),
+            "store.segment_bytes must be from 1 MiB to 4 GiB",
+        )?;
+        rule(
+            self.store.prepared_segments <= 64 && self.store.spare_segments <= 1024,
+            "store.prepared_segments must be up to 64 and store.spare_segments up to 1024",
+        )?;
+        positive("store.queue_bytes", self.store.queue_bytes)?;
+        rule(
+            (8 << 10..=MIB as usize).contains(&self.http.max_head_bytes),
+            "http.max_head_bytes must be from 8 KiB to 1 MiB",
+        )?;
+        rule(
+            (1 << 10..=64 * MIB as usize).contains(&self.http.max_json_bytes),
+            "http.max_json_bytes must be from 1 KiB to 64 MiB",
+        )?;
+        rule(
+            (1..=1_000_000).contains(&self.http.max_connections),
+            "http.max_connections must be from 1 to 1000000",
+        )?;
+        rule(
+            (1..=512 * MIB).contains(&self.put_media.max_fragment_bytes),
+            "put_media.max_fragment_bytes must be from 1 to 512 MiB",
+        )?;
+        rule(
+            (1..=127).contains(&self.put_media.max_tracks),
+            "put_media.max_tracks must be from 1 to 127",
+        )?;
+        rule(
+            self.hls.min_session_seconds <= self.hls.default_session_seconds
+                && self.hls.default_session_seconds <= self.hls.max_session_seconds,
+            "hls.default_session_seconds must lie between the shortest and the longest session",
+        )?;
+        positive("store.retention_interval_seconds", self.store.retention_interval_seconds)?;
+        positive("http.header_timeout_seconds", self.http.header_timeout_seconds)?;
+        positive("http.body_timeout_seconds", self.http.body_timeout_seconds)?;
+        positive("http.tls_timeout_seconds", self.http.tls_timeout_seconds)?;
+        positive("put_media.max_fragment_ms", self.put_media.max_fragment_ms)?;
+        positive("put_media.idle_seconds", self.put_media.idle_seconds)?;
+        positive("put_media.max_connection_seconds", self.put_media.max_connection_seconds)?;
+        positive("get_media.max_connection_seconds", self.get_media.max_connection_seconds)?;
+        positive("hls.max_playlist_fragments", self.hls.max_playlist_fragments as u64)
+    }
+}
+
+/// `http://host`, with a port or without.
+fn is_origin(url: &str) -> bool {
+    let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    host.is_some_and(|host| {
+        !host.is_empty() && host.parse::<http::uri::Authority>().is_ok() && !host.contains('@')
+    })
+}
+
+/// Every key that exists: its table, its name, and a value of its kind.
+fn keys() -> Vec<(Option<String>, String, Value)> {
+    let defaults = Table::try_from(Config::default()).expect("the defaults are plain values");
+    let mut keys = Vec::new();
+    for (name, value) in defaults {
+        match value {
+            Value::Table(table) => {
+                keys.extend(table.into_iter().map(|(key, value)| (Some(name.clone()), key, value)))
+            }
+            value => keys.push((None, name, value)),
+        }
+    }
+    let text = Value::String(String::new());
+    keys.extend(OPTIONAL_KEYS.map(|key| (None, key.to_owned(), text.clone())));
+    keys
+}
+
+fn env_name(table: Option<&str>, key: &str) -> String {
+    let table = table.map_or_else(String::new, |table| format!("{table}_"));
+    format!("{ENV_PREFIX}{table}{key}").to_ascii_uppercase()
+}
+
+/// Puts a setting given as text into its place, as the kind of value that `sample` is.
+fn set(
+    settings: &mut Table,
+    table: Option<&str>,
+    key: &str,
+    sample: &Value,
+    text: &str,
+    origin: String,
+) -> Result<(), ConfigError> {
+    let value = match sample {
+        Value::Integer(_) => text.parse().ok().map(Value::Integer),
+        Value::Boolean(_) => text.parse().ok().map(Value::Boolean),
+        _ => Some(Value::String(text.to_owned())),
+    };
+    let Some(value) = value else {
+        let message = format!("expected {}, got `{text}`", sample.type_str());
+        return Err(ConfigError::Value { origin, message });
+    };
+    let mut alone = Table::new();
+    place(&mut alone, table, key, value.clone());
+    Config::deserialize(alone).map_err(|error| ConfigError::Value {
+        origin,
+        message: error.to_string().trim_end().to_owned(),
+    })?;
+    place(settings, table, key, value);
+    Ok(())
+}
+
+fn place(settings: &mut Table, table: Option<&str>, key: &str, value: Value) {
+    let target = match table {
+        None => settings,
+        Some(table) => {
+            let entry =
+                settings.entry(table.to_owned()).or_insert_with(|| Value::Table(Table::new()));
+            match entry {
+                Value::Table(table) => table,
+                _ => return, // The file was checked before: a table's key holds a table.
+            }
+        }
+    };
+    target.insert(key.to_owned(), value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn merge(text: &str, env: &[(&str, &str)], flags: &[Flag]) -> Result<Config, String> {
+        let lookup = |name: &str| {
+            env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        };
+        Config::merge(Path::new(DEFAULT_FILE), text, &lookup, flags).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn nothing_given_is_the_defaults() {
+        assert_eq!(merge("", &[], &[]), Ok(Config::default()));
+    }
+
+    #[test]
+    fn flags_go_before_variables_and_variables_before_the_file() {
+        let file = "region = 'file'\naccount = '111111111111'\nlisten = '127.0.0.1:1'\n\
+                    [http]\nmax_connections = 7\nmax_json_bytes = 2048";
+        let env = [
+            ("KINORA_REGION", "env"),
+            ("KINORA_LISTEN", "127.0.0.1:2"),
+            ("KINORA_HTTP_MAX_CONNECTIONS", "8"),
+            ("KINORA_PUT_MEDIA_ENFORCE_RATES", "true"),
+            ("KINORA_PUBLIC_URL", "https://video.example.org/"),
+            ("KINORA_PORT", "tcp://…"),
+        ];
+        let flags = [("listen", "127.0.0.1:3".to_owned())];
+        let config = merge(file, &env, &flags).expect("valid settings");
+        assert_eq!(config.account, "111111111111");
+        assert_eq!(config.region, "env");
+        assert_eq!(config.listen.port(), 3);
+        assert_eq!((config.http.max_connections, config.http.max_json_bytes), (8, 2048));
+        assert!(config.put_media.enforce_rates);
+        assert_eq!(config.public_url.as_deref(), Some("https://video.example.org"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let cases = [
+            merge("lisen = '127.0.0.1:1'", &[], &[]),
+            merge("[http]\nmax_conections = 1", &[], &[]),
+            merge("[http]\nmax_connections = 'many'", &[], &[]),
+            merge("", &[("KINORA_HTTP_MAX_CONNECTIONS", "many")], &[]),
+            merge("", &[("KINORA_LISTEN", "nowhere")], &[]),
+            merge("", &[], &[("auth", "perhaps".to_owned())]),
+            merge("", &[("KINORA_AUTH", "off")], &[("listen", "0.0.0.0:1".to_owned())]),
+            merge("tls_cert = 'x'", &[], &[]),
+            merge("public_url = 'https://x/y'", &[], &[]),
+            merge("account = '1'", &[], &[]),
+            merge("[store]\nsegment_bytes = 1", &[], &[]),
+        ];
+        let expected = [
+            "kinora.toml: TOML parse error at line 1, column 1",
+            "kinora.toml: TOML parse error at line 2, column 1",
+            "kinora.toml: TOML parse error at line 2, column 19",
+            "KINORA_HTTP_MAX_CONNECTIONS: expected integer, got `many`",
+            "KINORA_LISTEN: invalid socket address syntax",
+            "--auth: unknown variant `perhaps`",
+            "auth can be off only on a loopback address",
+            "tls_cert and tls_key must be given together",
+            "public_url must be http:// or https://",
+            "account must have twelve digits",
+            "store.segment_bytes must be from 1 MiB to 4 GiB",
+        ];
+        for (case, expected) in cases.into_iter().zip(expected) {
+            let message = case.expect_err(expected);
+            assert!(message.starts_with(expected), "{message}\nexpected: {expected}");
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! One upload: the session's outputs go to the store, the store's answers become acks.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::{FuturesOrdered, Stream, StreamExt};
+use tokio::sync::mpsc;
+use tokio::time::{self, Instant};
+
+use super::pace::{Minimum, Pace};
+use super::{Ack, Limits, Output, Refusal, Session, TimecodeType};
+use crate::store::{FragmentInfo, FragmentWriter, MediaStream, PersistError};
+use crate::types::FragmentNumber;
+
+/// How long a quiet connection waits for its next sign of life (an IDLE ack).
+const IDLE_ACK: Duration = Duration::from_secs(10);
+/// How long a producer may leave its acks unread.
+const ACK_UNREAD: Duration = Duration::from_secs(30);
+/// How long the rest of a refused upload is read and thrown away, so that closing the connection
+/// does not reset it before the producer has read the ERROR ack.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// One PutMedia connection.
+pub struct Upload {
+    /// Where the fragments go.
+    pub stream: Arc<MediaStream>,
+    /// How cluster timecodes are read.
+    pub timecodes: TimecodeType,
+    /// What the producer may send.
+    pub limits: Limits,
+    /// Where the acks go; a closed receiver ends the upload.
+    pub acks: mpsc::Sender<Ack>,
+}
+
+/// How an upload ended.
+#[derive(Debug)]
+pub enum End {
+    /// The body ended in order.
+    Complete,
+    /// The connection broke; its open fragment is given up.
+    Broken(String),
+    /// The producer was told why with an ERROR ack.
+    Refused(Refusal),
+    /// The server is shutting down.
+    Shutdown,
+}
+
+type Persist = Pin<Box<dyn Future<Output = (i64, Result<FragmentInfo, PersistError>)> + Send>>;
+
+/// The fragment being received.
+struct Open {
+    writer: FragmentWriter,
+    timecode_ms: i64,
+}
+
+struct Run {
+    session: Session,
+    stream: Arc<MediaStream>,
+    limits: Limits,
+    acks: mpsc::Sender<Ack>,
+    open: Option<Open>,
+    persists: FuturesOrdered<Persist>,
+    fragments: Pace,
+}
+
+/// Receives `body` until it ends, breaks, is refused, or `shutdown` completes. Whatever was
+/// complete by then is still made durable, and acknowledged if the producer still listens.
+pub async fn run<B, E>(upload: Upload, mut body: B, shutdown: impl Future<Output = ()>) -> End
+where
+    B: Stream<Item = Result<Bytes, E>> + Unpin,
+    E: std::fmt::Display,
+{
+    let Upload { stream, timecodes, limits, acks } = upload;
+    let mut run = Run {
+        session: Session::new(timecodes, limits),
+        stream,
+        limits,
+        acks,
+        open: None,
+        persists: FuturesOrdered::new(),
+        fragments: Pace::new(limits.fragments_per_second, Instant::now()),
+    };
+    let end = tokio::select! {
+        end = run.receive(&mut body) => end,
+        () = shutdown => End::Shutdown,
+    };
+    run.end(end, body).await
+}
+
+impl Run {
+    async fn receive<B, E>(&mut self, body: &mut B) -> End
+    where
+        B: Stream<Item = Result<Bytes, E>> + Unpin,
+        E: std::fmt::Display,
+    {
+        let start = Instant::now();
+        let mut pace = Pace::new(self.limits.bytes_per_second, start);
+        let mut minimum =
+            Minimum::new(self.limits.minimum_bytes_per_second, self.limits.idle, start);
+        let connection_ends = start + self.limits.connection;
+        let mut last_data = start;
+        let mut last_sign_of_life = start;
+        loop {
+            tokio::select! {
+                biased;
+                Some(persisted) = self.persists.next() => {
+                    if let Err(end) = self.persisted(persisted).await {
+                        return end;
+                    }
+                }
+                data = body.next(), if !self.waits_for_disk() => {
+                    let taken = match data {
+                        Some(Ok(data)) => {
+                            last_data = Instant::now();
+                            last_sign_of_life = last_data;
+                            minimum.add(data.len());
+                            let wait = pace.take(data.len() as u64, last_data);
+                            let taken = self.push(&data).await;
+                            if !wait.is_zero() {
+                                time::sleep(wait).await;
+                            }
+                            taken
+                        }
+                        Some(Err(error)) => Err(End::Broken(error.to_string())),
+                        None => self.finish().await.and(Err(End::Complete)),
+                    };
+                    if let Err(end) = taken {
+                        return end;
+                    }
+                }
+                () = time::sleep_until(last_data + self.limits.idle), if !self.waits_for_disk() => {
+                    return self.idle();
+                }
+                () = time::sleep_until(last_sign_of_life + IDLE_ACK) => {
+                    last_sign_of_life = Instant::now();
+                    if let Err(end) = self.ack(Ack::Idle).await {
+                        return end;
+                    }
+                }
+                () = time::sleep_until(minimum.deadline()) => {
+                    if !minimum.is_met(Instant::now()) && !self.waits_for_disk() {
+                        return self.idle();
+                    }
+                }
+                () = time::sleep_until(connection_ends) => {
+                    return End::Refused(Refusal::ConnectionTooLong);
+                }
+            }
+        }
+    }
+
+    /// A producer that is held back by our disk is not slow.
+    fn waits_for_disk(&self) -> bool {
+        self.persists.len() >= self.limits.unpersisted_fragments
+    }
+
+    /// Ends a connection that brings nothing: an error only for what it left half done.
+    fn idle(&self) -> End {
+        match self.open {
+            Some(_) => {
+                let minimum = self.limits.minimum_bytes_per_second;
+                End::Refused(Refusal::TooSlow { minimum })
+            }
+            None => End::Complete,
+        }
+    }
+
+    async fn push(&mut self, data: &[u8]) -> Result<(), End> {
+        let pushed = self.session.push(data);
+        // What came before the offending element is handed on first.
+        self.drain_outputs().await?;
+        pushed.map_err(End::Refused)
+    }
+
+    async fn finish(&mut self) -> Result<(), End> {
+        let finished = self.session.finish();
+        self.drain_outputs().await?;
+        finished.map_err(End::Refused)
+    }
+
+    async fn drain_outputs(&mut self) -> Result<(), End> {
+        while let Some(output) = self.session.next_output() {
+            match output {
+                Output::Begin { head, producer, format, timecode_ms } => {
+                    // The one place where a store that is behind its disk slows us down.
+                    self.stream.ready().await;
+                    let writer = self.stream.begin(head, producer, format);
+                    let number = writer.number();
+                    self.open = Some(Open { writer, timecode_ms });
+                    self.ack(Ack::Buffering { timecode_ms, number }).await?;
+                    let wait = self.fragments.take(1, Instant::now());
+                    if !wait.is_zero() {
+                        time::sleep(wait).await;
+                    }
+                }
+                Output::Cluster(bytes) => self.with_open(|open| open.writer.push(bytes)),
+                Output::Trailer(bytes) => self.with_open(|open| open.writer.push_trailer(bytes)),
+                Output::Complete { duration } => {
+                    let Some(Open { writer, timecode_ms }) = self.open.take() else { continue };
+                    let number = writer.number();
+                    let persisted = writer.finish(duration);
+                    self.persists.push_back(Box::pin(async move { (timecode_ms, persisted.await) }));
+                    self.ack(Ack::Received { timecode_ms, number }).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn with_open(&mut self, use_it: impl FnOnce(&mut Open)) {
+        if let Some(open) = &mut self.open {
+            use_it(open);
+        }
+    }
+
+    async fn persisted(
+        &mut self,
+        (timecode_ms, result): (i64, Result<FragmentInfo, PersistError>),
+    ) -> Result<(), End> {
+        match result {
+            Ok(info) => self.ack(Ack::Persisted { timecode_ms, number: info.number }).await,
+            Err(PersistError::StreamDeleted) => Err(End::Refused(Refusal::StreamNotActive)),
+            Err(error) => Err(End::Refused(Refusal::NotPersisted(error))),
+        }
+    }
+
+    async fn ack(&mut self, ack: Ack) -> Result<(), End> {
+        match self.acks.send_timeout(ack, ACK_UNREAD).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(End::Broken("the producer does not read its acks".to_owned())),
+        }
+    }
+
+    /// Gives the open fragment up, waits for what is on its way to the disk, and tells a refused
+    /// producer why.
+    async fn end<B, E>(mut self, end: End, body: B) -> End
+    where
+        B: Stream<Item = Result<Bytes, E>> + Unpin,
+    {
+        let open: Option<(i64, FragmentNumber)> =
+            self.open.take().map(|open| (open.timecode_ms, open.writer.number()));
+        while let Some(persisted) = self.persists.next().await {
+            if let Err(worse) = self.persisted(persisted).await
+                && matches!(end, End::Complete)
+            {
+                return self.refuse(worse, None, body).await;
+            }
+        }
+        self.refuse(end, open, body).await
+    }
+
+    async fn refuse<B, E>(mut self, end: End, open: Option<(i64, FragmentNumber)>, mut body: B) -> End
+    where
+        B: Stream<Item = Result<Bytes, E>> + Unpin,
+    {
+        let End::Refused(refusal) = &end else { return end };
+        let timecode_ms = open.map(|(timecode, _)| timecode).or(self.session.open_timecode_ms());
+        let number = open.map(|(_, number)| number);
+        let error = Ack::Error { timecode_ms, number, refusal: refusal.clone() };
+        if self.ack(error).await.is_ok() {
+            // The response ends with the acks, the request when the producer has seen it.
+            drop(self.acks);
+            let _ = time::timeout(DRAIN, async { while let Some(Ok(_)) = body.next().await {} }).await;
+        }
+        end
+    }
+}

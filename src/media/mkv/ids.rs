@@ -1,0 +1,64 @@
+//! Element ids of EBML and Matroska (RFC 8794 11, RFC 9559 5.1) that reader and writer name.
+
+pub const EBML: u32 = 0x1A45_DFA3;
+pub const EBML_VERSION: u32 = 0x4286;
+pub const EBML_READ_VERSION: u32 = 0x42F7;
+pub const EBML_MAX_ID_LENGTH: u32 = 0x42F2;
+pub const EBML_MAX_SIZE_LENGTH: u32 = 0x42F3;
+pub const DOC_TYPE: u32 = 0x4282;
+pub const DOC_TYPE_VERSION: u32 = 0x4287;
+pub const DOC_TYPE_READ_VERSION: u32 = 0x4285;
+
+pub const SEGMENT: u32 = 0x1853_8067;
+pub const SEEK_HEAD: u32 = 0x114D_9B74;
+pub const CUES: u32 = 0x1C53_BB6B;
+pub const CHAPTERS: u32 = 0x1043_A770;
+pub const ATTACHMENTS: u32 = 0x1941_A469;
+
+pub const INFO: u32 = 0x1549_A966;
+pub const SEGMENT_UUID: u32 = 0x73A4;
+pub const TIMESTAMP_SCALE: u32 = 0x2A_D7B1;
+pub const MUXING_APP: u32 = 0x4D80;
+pub const WRITING_APP: u32 = 0x5741;
+
+pub const TRACKS: u32 = 0x1654_AE6B;
+pub const TRACK_ENTRY: u32 = 0xAE;
+pub const TRACK_NUMBER: u32 = 0xD7;
+pub const TRACK_UID: u32 = 0x73C5;
+pub const TRACK_TYPE: u32 = 0x83;
+pub const NAME: u32 = 0x536E;
+pub const CODEC_ID: u32 = 0x86;
+pub const CODEC_PRIVATE: u32 = 0x63A2;
+pub const CODEC_DELAY: u32 = 0x56AA;
+pub const DEFAULT_DURATION: u32 = 0x23_E383;
+pub const VIDEO: u32 = 0xE0;
+pub const PIXEL_WIDTH: u32 = 0xB0;
+pub const PIXEL_HEIGHT: u32 = 0xBA;
+pub const AUDIO: u32 = 0xE1;
+pub const SAMPLING_FREQUENCY: u32 = 0xB5;
+pub const CHANNELS: u32 = 0x9F;
+pub const CONTENT_ENCODINGS: u32 = 0x6D80;
+pub const CONTENT_ENCODING: u32 = 0x6240;
+pub const CONTENT_ENCODING_SCOPE: u32 = 0x5032;
+pub const CONTENT_ENCODING_TYPE: u32 = 0x5033;
+pub const CONTENT_COMPRESSION: u32 = 0x5034;
+pub const CONTENT_COMP_ALGO: u32 = 0x4254;
+pub const CONTENT_COMP_SETTINGS: u32 = 0x4255;
+
+pub const CLUSTER: u32 = 0x1F43_B675;
+pub const TIMESTAMP: u32 = 0xE7;
+pub const SILENT_TRACKS: u32 = 0x5854;
+pub const POSITION: u32 = 0xA7;
+pub const PREV_SIZE: u32 = 0xAB;
+pub const SIMPLE_BLOCK: u32 = 0xA3;
+pub const ENCRYPTED_BLOCK: u32 = 0xAF;
+pub const BLOCK_GROUP: u32 = 0xA0;
+pub const BLOCK: u32 = 0xA1;
+pub const BLOCK_DURATION: u32 = 0x9B;
+pub const REFERENCE_BLOCK: u32 = 0xFB;
+
+pub const TAGS: u32 = 0x1254_C367;
+pub const TAG: u32 = 0x7373;
+pub const SIMPLE_TAG: u32 = 0x67C8;
+pub const TAG_NAME: u32 = 0x45A3;
+pub const TAG_STRING: u32 = 0x4487;

@@ -1,0 +1,9 @@
+//! Reads: what consumers and players get from the store, without HTTP or the protocols of AWS.
+
+#[cfg(test)]
+mod fixtures;
+mod get_media;
+pub mod hls;
+pub mod package;
+
+pub use get_media::{GetMedia, fragment_list_item};

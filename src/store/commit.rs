@@ -1,0 +1,393 @@
+//! Group commit: one thread takes all fragments that are finished, writes them to the log, syncs
+//! once, makes them findable and tells everybody.
+//!
+//! A thread of its own, with a better priority where allowed, because with busy cores it is the
+//! wait for a time slice, not the disk, that makes an acknowledgement slow.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, mpsc};
+use std::thread::{self, JoinHandle};
+
+use bytes::Bytes;
+use tokio::sync::{Notify, oneshot};
+
+use super::fragments::{FragmentInfo, MediaStream, PersistError};
+use super::index::Record;
+use super::log::entry::{FragmentEntry, Kind, Lsn};
+use super::log::segment::Segments;
+use super::log::writer::Writer;
+use super::streams::Streams;
+use super::tail::Fate;
+use super::twin;
+use super::{locked, wait};
+
+/// Bytes of media one sync makes durable at most, so that no acknowledgement waits for more.
+const MAX_BATCH_BYTES: u64 = 32 << 20;
+/// The commit thread's nice value, where the process may set it.
+const NICE: i32 = -10;
+
+/// The way to the commit thread.
+#[derive(Debug)]
+pub struct Committer {
+    /// The log's files.
+    pub segments: Arc<Segments>,
+    queue: Mutex<Queue>,
+    wanted: Condvar,
+    /// Tells that the queue became shorter.
+    room: Notify,
+    queue_limit: u64,
+    /// Why nothing is written any more.
+    poison: OnceLock<String>,
+    /// See [`Writer::recyclable_before`].
+    recyclable_before: AtomicU64,
+    durable: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    requests: VecDeque<Request>,
+    /// Bytes that were handed over and are not settled.
+    bytes: u64,
+    closing: bool,
+}
+
+#[derive(Debug)]
+enum Request {
+    Fragment(Finished),
+    Trim { kind: Kind, done: mpsc::SyncSender<Result<(), PersistError>> },
+}
+
+/// A complete fragment on its way into the log.
+#[derive(Debug)]
+pub struct Finished {
+    /// Whose it is.
+    pub stream: Arc<MediaStream>,
+    /// All but `sequence` and `breaks`.
+    pub entry: FragmentEntry,
+    /// Head, cluster and trailer.
+    pub body: Vec<Bytes>,
+    /// Stored fragments before this position are known not to be the same.
+    pub compared_before: Lsn,
+    /// Takes the outcome.
+    pub done: oneshot::Sender<Result<FragmentInfo, PersistError>>,
+}
+
+impl Committer {
+    /// A committer whose thread is not running yet.
+    pub fn new(segments: Arc<Segments>, queue_limit: u64, durable: Lsn) -> Self {
+        Self {
+            segments,
+            queue: Mutex::default(),
+            wanted: Condvar::new(),
+            room: Notify::new(),
+            queue_limit,
+            poison: OnceLock::new(),
+            recyclable_before: AtomicU64::new(0),
+            durable: AtomicU64::new(durable),
+        }
+    }
+
+    /// Starts the thread; it ends after [`Committer::close`].
+    pub fn start(
+        self: &Arc<Self>,
+        writer: Writer,
+        streams: Arc<Streams>,
+    ) -> io::Result<JoinHandle<()>> {
+        let committer = self.clone();
+        let thread = thread::Builder::new().name("store-commit".into());
+        thread.spawn(move || {
+            let thread = Some(rustix::thread::gettid());
+            // Most processes may not; the store works all the same.
+            let _ = rustix::process::setpriority_process(thread, NICE);
+            let (placed, trims) = (Vec::new(), Vec::new());
+            let by_key = HashMap::new();
+            Batch { committer, writer, streams, placed, by_key, trims }.run();
+        })
+    }
+
+    /// Hands over a fragment.
+    pub fn append(&self, fragment: Finished) {
+        self.push(Request::Fragment(fragment));
+    }
+
+    /// Logs that a stream's fragments before a counter expired; blocks until it is durable.
+    pub fn trim(&self, kind: Kind) -> Result<(), PersistError> {
+        let (done, outcome) = mpsc::sync_channel(1);
+        self.push(Request::Trim { kind, done });
+        outcome.recv().unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// Waits until the queue holds less than its limit.
+    pub async fn ready(&self) {
+        loop {
+            let room = self.room.notified();
+            if locked(&self.queue).bytes < self.queue_limit {
+                return;
+            }
+            room.await;
+        }
+    }
+
+    /// Why nothing is written any more, if so.
+    pub fn poisoned(&self) -> Option<String> {
+        self.poison.get().cloned()
+    }
+
+    /// Segments before this position may go once nothing in them is findable.
+    pub fn recyclable_before(&self) -> Lsn {
+        self.recyclable_before.load(Ordering::Acquire)
+    }
+
+    /// All before this position is durable, and findable if it is to be found.
+    pub fn durable(&self) -> Lsn {
+        self.durable.load(Ordering::Acquire)
+    }
+
+    /// Lets the thread end once the queue is empty.
+    pub fn close(&self) {
+        locked(&self.queue).closing = true;
+        self.wanted.notify_all();
+    }
+
+    fn push(&self, request: Request) {
+        let mut queue = locked(&self.queue);
+        if queue.closing {
+            drop(queue);
+            return request.fail(closed());
+        }
+        queue.bytes += request.bytes();
+        queue.requests.push_back(request);
+        drop(queue);
+        self.wanted.notify_one();
+    }
+
+    /// The next requests, and their bytes; `None` when there will be no more.
+    fn take(&self) -> Option<(Vec<Request>, u64)> {
+        let mut queue = locked(&self.queue);
+        while queue.requests.is_empty() {
+            if queue.closing {
+                return None;
+            }
+            queue = wait(&self.wanted, queue);
+        }
+        let (mut requests, mut bytes) = (Vec::new(), 0);
+        while bytes < MAX_BATCH_BYTES {
+            let Some(request) = queue.requests.pop_front() else { break };
+            bytes += request.bytes();
+            requests.push(request);
+        }
+        Some((requests, bytes))
+    }
+
+    fn settled(&self, bytes: u64) {
+        locked(&self.queue).bytes -= bytes;
+        self.room.notify_waiters();
+    }
+}
+
+fn closed() -> PersistError {
+    PersistError::Poisoned("the store is closed".into())
+}
+
+impl Request {
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Fragment(fragment) => fragment.entry.body_len(),
+            Self::Trim { .. } => 0,
+        }
+    }
+
+    fn fail(self, error: PersistError) {
+        match self {
+            Self::Fragment(fragment) => fragment.fail(error),
+            // Nobody listens when the caller gave up waiting.
+            Self::Trim { done, .. } => drop(done.send(Err(error))),
+        }
+    }
+}
+
+impl Finished {
+    /// Tells the producer, and the readers of the open fragment, that it is not stored.
+    pub fn fail(self, error: PersistError) {
+        self.stream.settle(self.entry.number, Fate::GivenUp);
+        drop(self.done.send(Err(error)));
+    }
+
+    /// Tells the producer that it is stored already, under another number.
+    pub fn stored_as(self, twin: FragmentInfo) {
+        self.stream.settle(self.entry.number, Fate::GivenUp);
+        drop(self.done.send(Ok(twin)));
+    }
+}
+
+/// The thread's state: what is placed in the log and not durable yet.
+struct Batch {
+    committer: Arc<Committer>,
+    writer: Writer,
+    streams: Arc<Streams>,
+    placed: Vec<Placed>,
+    /// Where in `placed` a fragment that looks the same is.
+    by_key: HashMap<twin::Key, usize>,
+    trims: Vec<mpsc::SyncSender<Result<(), PersistError>>>,
+}
+
+struct Placed {
+    fragment: Finished,
+    lsn: Lsn,
+    /// The same fragment sent again before the first one was durable.
+    twins: Vec<Finished>,
+}
+
+impl Batch {
+    fn run(mut self) {
+        while let Some((requests, bytes)) = self.committer.take() {
+            for request in requests {
+                self.place(request);
+            }
+            self.flush_or_poison();
+            self.committer.settled(bytes);
+        }
+        // Proves the last entries, so that damage to them will be told from a torn tail.
+        if self.committer.poisoned().is_none() && self.make_room(0).is_ok() {
+            self.writer.place(Kind::Mark, []);
+            self.flush_or_poison();
+        }
+    }
+
+    fn place(&mut self, request: Request) {
+        if let Some(reason) = self.committer.poisoned() {
+            return request.fail(PersistError::Poisoned(reason));
+        }
+        match request {
+            Request::Fragment(fragment) => self.place_fragment(fragment),
+            Request::Trim { kind, done } => match self.make_room(0) {
+                Ok(()) => {
+                    self.writer.place(kind, []);
+                    self.trims.push(done);
+                }
+                Err(error) => Request::Trim { kind, done }.fail(error),
+            },
+        }
+    }
+
+    fn place_fragment(&mut self, mut fragment: Finished) {
+        let key = twin::key(&fragment);
+        let like = self.by_key.get(&key).and_then(|&at| self.placed.get_mut(at));
+        if let Some(placed) = like.filter(|placed| twin::same(&placed.fragment, &fragment)) {
+            placed.twins.push(fragment);
+            return;
+        }
+        // What was persisted since the fragment's producer looked is in the page cache still.
+        if let Some(twin) = self.find_fresh_twin(&fragment) {
+            return fragment.stored_as(twin);
+        }
+        if let Err(error) = self.make_room(fragment.entry.body_len()) {
+            return fragment.fail(error);
+        }
+        if !fragment.stream.take_sequence(&mut fragment.entry) {
+            return fragment.fail(PersistError::StreamDeleted);
+        }
+        let lsn = self.writer.place(Kind::Fragment(fragment.entry), fragment.body.iter().cloned());
+        self.by_key.insert(key, self.placed.len());
+        self.placed.push(Placed { fragment, lsn, twins: Vec::new() });
+    }
+
+    fn find_fresh_twin(&self, fragment: &Finished) -> Option<FragmentInfo> {
+        let fresh = fragment.compared_before..Lsn::MAX;
+        twin::find_stored(&self.committer.segments, fragment, fresh)
+    }
+
+    /// Makes sure that an entry with such a body has room in the active segment, and that a
+    /// state is in front of it.
+    ///
+    /// "No space" is certain here: a segment's space is reserved when its file is created, and
+    /// nothing was written for the entry. So that one is refused, and appending goes on when
+    /// retention has freed a segment. Any other failure, and a write that finds no space after
+    /// all, leaves a file in a state nobody knows, and ends all writing.
+    fn make_room(&mut self, body_len: u64) -> Result<(), PersistError> {
+        if self.writer.fits(body_len) {
+            return Ok(());
+        }
+        let state = self.streams.state();
+        if self.writer.fits_with_state(state.len() as u64, body_len) {
+            self.place_state(state);
+            return Ok(());
+        }
+        self.writer.seal();
+        self.flush_or_poison();
+        if let Some(reason) = self.committer.poisoned() {
+            return Err(PersistError::Poisoned(reason));
+        }
+        self.writer.leave_sealed();
+        let state = self.streams.state();
+        match self.writer.open_segment(state.len() as u64, body_len) {
+            Ok(()) => {
+                self.place_state(state);
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                tracing::error!(%error, "no space for another log segment");
+                Err(PersistError::NoSpace(error.to_string()))
+            }
+            Err(error) => Err(self.poison(format!("create segment: {error}"))),
+        }
+    }
+
+    fn place_state(&mut self, state: Vec<u8>) {
+        let len = u32::try_from(state.len()).unwrap_or(u32::MAX);
+        let kind = Kind::State { len, crc: crc32c::crc32c(&state) };
+        self.writer.place(kind, [Bytes::from(state)]);
+    }
+
+    /// Makes durable what was placed, and then findable, and then tells.
+    fn flush_or_poison(&mut self) {
+        self.by_key.clear();
+        if self.committer.poisoned().is_some() {
+            // Never tried again: after a failed sync the kernel may call the next one a success
+            // without having written anything.
+            return;
+        }
+        match self.writer.flush() {
+            Ok(durable) => {
+                let recyclable = self.writer.recyclable_before();
+                self.committer.recyclable_before.fetch_max(recyclable, Ordering::AcqRel);
+                for placed in self.placed.drain(..) {
+                    publish(placed, &self.committer.segments);
+                }
+                self.committer.durable.store(durable, Ordering::Release);
+                self.trims.drain(..).for_each(|done| drop(done.send(Ok(()))));
+            }
+            Err(error) => {
+                let full = error.kind() == io::ErrorKind::StorageFull;
+                let poisoned = self.poison(format!("append to the log: {error}"));
+                let told = if full { PersistError::NoSpace(error.to_string()) } else { poisoned };
+                for placed in self.placed.drain(..) {
+                    let all = std::iter::once(placed.fragment).chain(placed.twins);
+                    all.for_each(|fragment| fragment.fail(told.clone()));
+                }
+                self.trims.drain(..).for_each(|done| drop(done.send(Err(told.clone()))));
+            }
+        }
+    }
+
+    fn poison(&self, reason: String) -> PersistError {
+        tracing::error!(reason, "the store stops accepting writes until it is opened again");
+        PersistError::Poisoned(self.committer.poison.get_or_init(|| reason).clone())
+    }
+}
+
+fn publish(placed: Placed, segments: &Segments) {
+    let Placed { fragment, lsn, twins } = placed;
+    let record = Record::new(lsn, &fragment.entry);
+    if fragment.stream.publish(record, segments) {
+        let info = record.info();
+        twins.into_iter().for_each(|twin| twin.stored_as(info));
+        // Dropping the future does not undo the persist.
+        drop(fragment.done.send(Ok(info)));
+    } else {
+        let all = std::iter::once(fragment).chain(twins);
+        all.for_each(|fragment| fragment.fail(PersistError::StreamDeleted));
+    }
+}

@@ -1,0 +1,206 @@
+//! What the store needs of a disk, as a small trait: real files here, and in memory with crashes
+//! and faults in [`MemoryDisk`], so that a crash is a test.
+//!
+//! The only place that opens the store's files.
+
+mod memory;
+
+pub use memory::{Faults, MemoryDisk};
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::FallocateFlags;
+use rustix::io::ReadWriteFlags;
+
+/// Where a store lives.
+pub trait Disk: Send + Sync + std::fmt::Debug + 'static {
+    /// Makes the place ready and takes it for this process alone; `false` when another has it.
+    fn lock(&self) -> io::Result<bool>;
+
+    /// Lets another process have it.
+    fn unlock(&self);
+
+    /// Opens or creates the catalog's database.
+    fn catalog(&self) -> Result<redb::Database, redb::DatabaseError>;
+
+    /// The names of all segment files.
+    fn list(&self) -> io::Result<Vec<String>>;
+
+    /// Opens a segment file.
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// Creates a segment file of `len` zero bytes whose space is reserved and whose name is
+    /// durable. Leaves nothing behind when it fails.
+    fn create(&self, name: &str, len: u64) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// Removes a segment file; readers that have it open may go on.
+    fn remove(&self, name: &str) -> io::Result<()>;
+}
+
+/// A segment file. All methods may be called at the same time from several threads.
+pub trait DiskFile: Send + Sync + std::fmt::Debug + 'static {
+    /// Bytes of the file, fixed at its creation.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Fills `buffer` from `offset` on.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+
+    /// Like [`DiskFile::read_at`] when that needs no waiting for the device; `false` when it
+    /// would, or when it can not be told.
+    fn read_cached_at(&self, buffer: &mut [u8], offset: u64) -> bool;
+
+    /// Writes all of `slices`, one after the other, from `offset` on.
+    fn write_at(&self, slices: &mut [IoSlice<'_>], offset: u64) -> io::Result<()>;
+
+    /// Makes all that was written durable.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// A directory of a file system.
+#[derive(Debug)]
+pub struct FileDisk {
+    dir: PathBuf,
+    /// Held open, and so locked, for as long as the disk lives.
+    lock: std::sync::Mutex<Option<File>>,
+}
+
+impl FileDisk {
+    /// A disk in `dir`, which need not exist yet.
+    pub fn new(dir: &Path) -> Self {
+        Self { dir: dir.to_owned(), lock: std::sync::Mutex::new(None) }
+    }
+
+    fn segment(&self, name: &str) -> PathBuf {
+        self.dir.join("log").join(name)
+    }
+
+    fn create_sized(&self, path: &Path, len: u64) -> io::Result<File> {
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+        // Reserving the space here makes "disk full" an error of creation, where nothing is at
+        // stake, and not one of a write.
+        match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, len) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(len)?,
+            Err(error) => return Err(error.into()),
+        }
+        file.sync_all()?;
+        sync_dir(&self.dir.join("log"))?;
+        Ok(file)
+    }
+}
+
+impl Disk for FileDisk {
+    fn lock(&self) -> io::Result<bool> {
+        create_dirs(&self.dir.join("log"))?;
+        let file = File::create(self.dir.join("LOCK"))?;
+        match file.try_lock() {
+            Ok(()) => {
+                *super::locked(&self.lock) = Some(file);
+                Ok(true)
+            }
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn unlock(&self) {
+        *super::locked(&self.lock) = None;
+    }
+
+    fn catalog(&self) -> Result<redb::Database, redb::DatabaseError> {
+        let path = self.dir.join("catalog.redb");
+        let database = redb::Database::create(path)?;
+        sync_dir(&self.dir).map_err(redb::StorageError::from)?;
+        Ok(database)
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let names = fs::read_dir(self.dir.join("log"))?
+            .map(|entry| Ok(entry?.file_name().into_string().unwrap_or_default()))
+            .collect::<io::Result<Vec<_>>>()?;
+        Ok(names.into_iter().filter(|name| name.ends_with(".seg")).collect())
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(OpenOptions::new().read(true).write(true).open(self.segment(name))?))
+    }
+
+    fn create(&self, name: &str, len: u64) -> io::Result<Arc<dyn DiskFile>> {
+        let path = self.segment(name);
+        match self.create_sized(&path, len) {
+            Ok(file) => Ok(Arc::new(file)),
+            Err(error) => {
+                // The first error is the one worth reporting.
+                let _ = fs::remove_file(&path);
+                Err(error)
+            }
+        }
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.segment(name))
+    }
+}
+
+impl DiskFile for File {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.read_exact_at(buffer, offset)
+    }
+
+    fn read_cached_at(&self, buffer: &mut [u8], offset: u64) -> bool {
+        let len = buffer.len();
+        let slices = &mut [IoSliceMut::new(buffer)];
+        let read = rustix::io::preadv2(self, slices, offset, ReadWriteFlags::NOWAIT);
+        read.is_ok_and(|read| read == len)
+    }
+
+    fn write_at(&self, mut slices: &mut [IoSlice<'_>], mut offset: u64) -> io::Result<()> {
+        /// What one system call takes (`IOV_MAX`).
+        const MAX_SLICES: usize = 1024;
+        IoSlice::advance_slices(&mut slices, 0);
+        while !slices.is_empty() {
+            let some = &slices[..slices.len().min(MAX_SLICES)];
+            match rustix::io::pwritev(self, some, offset) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    offset += written as u64;
+                    IoSlice::advance_slices(&mut slices, written);
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+/// Creates `dir` and its parents, each name durable in the directory above it.
+fn create_dirs(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent {
+        create_dirs(parent)?;
+    }
+    match fs::create_dir(dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => sync_dir(parent.unwrap_or(Path::new("."))),
+    }
+}
+
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}

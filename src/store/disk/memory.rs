@@ -1,0 +1,276 @@
+//! A disk in memory that can crash and fail as real ones do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, IoSlice};
+use std::sync::{Arc, Mutex};
+
+use super::{Disk, DiskFile};
+use crate::store::locked;
+
+/// What a device writes as one.
+const SECTOR: usize = 512;
+
+/// A disk in memory for tests. Clones share what is stored.
+#[derive(Clone, Debug)]
+pub struct MemoryDisk {
+    shared: Arc<Mutex<Shared>>,
+    /// Handles from before a crash no longer work.
+    generation: u64,
+}
+
+/// What is to go wrong.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faults {
+    /// The write after this many more fails; half of it may have been done.
+    pub fail_write_after: Option<u64>,
+    /// The sync after this many more fails; it may have done anything to what was not synced.
+    pub fail_sync_after: Option<u64>,
+    /// Bytes of files the disk holds; creating more fails with "no space left".
+    pub capacity: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    generation: u64,
+    locked: bool,
+    faults: Faults,
+    files: BTreeMap<String, Arc<Mutex<Content>>>,
+    catalog: Arc<Mutex<Vec<u8>>>,
+}
+
+#[derive(Debug)]
+struct Content {
+    /// What reads see.
+    current: Vec<u8>,
+    /// What a crash leaves for certain.
+    synced: Vec<u8>,
+    /// Sectors in which the two differ.
+    dirty: BTreeSet<usize>,
+}
+
+impl MemoryDisk {
+    /// An empty disk.
+    #[allow(clippy::new_without_default, reason = "a disk is made on purpose")]
+    pub fn new() -> Self {
+        Self { shared: Arc::default(), generation: 0 }
+    }
+
+    /// Sets what goes wrong from now on.
+    pub fn set_faults(&self, faults: Faults) {
+        locked(&self.shared).faults = faults;
+    }
+
+    /// Cuts the power: of what was not synced, `keep` decides sector by sector what survives.
+    /// This handle and all made from it stop working; the returned one finds what is left.
+    pub fn crash(&self, mut keep: impl FnMut() -> bool) -> Self {
+        let killed = self.kill();
+        for file in locked(&self.shared).files.values() {
+            let content = &mut *locked(file);
+            for sector in std::mem::take(&mut content.dirty) {
+                let end = content.current.len().min((sector + 1) * SECTOR);
+                let range = sector * SECTOR..end;
+                if keep() {
+                    content.synced[range.clone()].copy_from_slice(&content.current[range]);
+                } else {
+                    content.current[range.clone()].copy_from_slice(&content.synced[range]);
+                }
+            }
+        }
+        killed
+    }
+
+    /// Ends the process, not the machine: all that was written stays, durable or not. This handle
+    /// and all made from it stop working; the returned one finds it.
+    pub fn kill(&self) -> Self {
+        let mut shared = locked(&self.shared);
+        shared.generation += 1;
+        shared.locked = false;
+        shared.faults = Faults::default();
+        Self { shared: self.shared.clone(), generation: shared.generation }
+    }
+
+    /// Flips one bit of a stored file, as a failing device does.
+    pub fn flip_bit(&self, name: &str, byte: usize) {
+        if let Some(file) = locked(&self.shared).files.get(name) {
+            let content = &mut *locked(file);
+            content.current[byte] ^= 1;
+            content.synced[byte] ^= 1;
+        }
+    }
+
+    /// Where in which file `bytes` are stored first.
+    pub fn find(&self, bytes: &[u8]) -> Option<(String, usize)> {
+        locked(&self.shared).files.iter().find_map(|(name, file)| {
+            let content = locked(file);
+            let at = content.current.windows(bytes.len()).position(|window| window == bytes)?;
+            Some((name.clone(), at))
+        })
+    }
+
+    /// Bytes of all segment files.
+    pub fn used(&self) -> u64 {
+        locked(&self.shared).used()
+    }
+
+    fn shared(&self) -> io::Result<std::sync::MutexGuard<'_, Shared>> {
+        let shared = locked(&self.shared);
+        if shared.generation == self.generation {
+            Ok(shared)
+        } else {
+            Err(io::Error::other("the power was cut"))
+        }
+    }
+
+    fn file(&self, content: Arc<Mutex<Content>>) -> Arc<dyn DiskFile> {
+        Arc::new(MemoryFile { disk: self.clone(), content })
+    }
+}
+
+impl Shared {
+    fn used(&self) -> u64 {
+        self.files.values().map(|file| locked(file).current.len() as u64).sum()
+    }
+}
+
+impl Disk for MemoryDisk {
+    fn lock(&self) -> io::Result<bool> {
+        Ok(!std::mem::replace(&mut self.shared()?.locked, true))
+    }
+
+    fn unlock(&self) {
+        if let Ok(mut shared) = self.shared() {
+            shared.locked = false;
+        }
+    }
+
+    fn catalog(&self) -> Result<redb::Database, redb::DatabaseError> {
+        let bytes = self.shared().map_err(redb::StorageError::from)?.catalog.clone();
+        redb::Database::builder().create_with_backend(MemoryDatabase(bytes))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        Ok(self.shared()?.files.keys().cloned().collect())
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let content = self.shared()?.files.get(name).cloned();
+        Ok(self.file(content.ok_or(io::ErrorKind::NotFound)?))
+    }
+
+    fn create(&self, name: &str, len: u64) -> io::Result<Arc<dyn DiskFile>> {
+        let mut shared = self.shared()?;
+        if shared.faults.capacity.is_some_and(|capacity| shared.used() + len > capacity) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let zeros = vec![0; usize::try_from(len).map_err(io::Error::other)?];
+        let content = Content { current: zeros.clone(), synced: zeros, dirty: BTreeSet::new() };
+        let content = Arc::new(Mutex::new(content));
+        shared.files.insert(name.to_owned(), content.clone());
+        Ok(self.file(content))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.shared()?.files.remove(name).map(drop).ok_or(io::ErrorKind::NotFound.into())
+    }
+}
+
+#[derive(Debug)]
+struct MemoryFile {
+    disk: MemoryDisk,
+    content: Arc<Mutex<Content>>,
+}
+
+impl DiskFile for MemoryFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(locked(&self.content).current.len() as u64)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        // Held, so that nothing is done on both sides of a crash.
+        let _shared = self.disk.shared()?;
+        let content = locked(&self.content);
+        let start = usize::try_from(offset).map_err(io::Error::other)?;
+        let bytes = content.current.get(start..start.saturating_add(buffer.len()));
+        buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn read_cached_at(&self, _buffer: &mut [u8], _offset: u64) -> bool {
+        // Takes the slow way, so that tests go it.
+        false
+    }
+
+    fn write_at(&self, slices: &mut [IoSlice<'_>], offset: u64) -> io::Result<()> {
+        let mut shared = self.disk.shared()?;
+        let fails = count_down(&mut shared.faults.fail_write_after);
+        let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+        let len = if fails { bytes.len() / 2 } else { bytes.len() };
+        let content = &mut *locked(&self.content);
+        let start = usize::try_from(offset).map_err(io::Error::other)?;
+        let place = content.current.get_mut(start..start.saturating_add(len));
+        place.ok_or(io::ErrorKind::StorageFull)?.copy_from_slice(&bytes[..len]);
+        content.dirty.extend(start / SECTOR..(start + len).div_ceil(SECTOR));
+        if fails { Err(io::Error::other("simulated failure of a write")) } else { Ok(()) }
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut shared = self.disk.shared()?;
+        if count_down(&mut shared.faults.fail_sync_after) {
+            return Err(io::Error::other("simulated failure of a sync"));
+        }
+        let content = &mut *locked(&self.content);
+        for sector in std::mem::take(&mut content.dirty) {
+            let end = content.current.len().min((sector + 1) * SECTOR);
+            let range = sector * SECTOR..end;
+            content.synced[range.clone()].copy_from_slice(&content.current[range]);
+        }
+        Ok(())
+    }
+}
+
+/// Whether this is the time; after it, each further time too.
+fn count_down(after: &mut Option<u64>) -> bool {
+    match after {
+        Some(0) => true,
+        Some(more) => {
+            *more -= 1;
+            false
+        }
+        None => false,
+    }
+}
+
+/// The catalog's database in memory; never loses anything, as redb's own crashes are redb's.
+#[derive(Debug)]
+struct MemoryDatabase(Arc<Mutex<Vec<u8>>>);
+
+impl redb::StorageBackend for MemoryDatabase {
+    fn len(&self) -> io::Result<u64> {
+        Ok(locked(&self.0).len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let start = usize::try_from(offset).map_err(io::Error::other)?;
+        let bytes = locked(&self.0);
+        let bytes = bytes.get(start..start.saturating_add(out.len()));
+        out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        locked(&self.0).resize(usize::try_from(len).map_err(io::Error::other)?, 0);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let start = usize::try_from(offset).map_err(io::Error::other)?;
+        let mut bytes = locked(&self.0);
+        let place = bytes.get_mut(start..start.saturating_add(data.len()));
+        place.ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(data);
+        Ok(())
+    }
+}

@@ -1,0 +1,82 @@
+//! Makes free segments ahead of need: a background thread writes their blocks once, because a
+//! sync over blocks that were written before costs a fraction of one that makes the file grow.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use super::segment::{FileRef, Segments, write_free_header};
+use crate::store::wait;
+
+/// What is written at once, and synced at once: small, so that the commit thread's syncs do not
+/// queue behind a large flush.
+const STEP_BYTES: usize = 1 << 20;
+
+/// The thread's nice value: what is acknowledged to somebody goes first.
+const NICE: i32 = 10;
+
+/// Starts the thread; it ends after [`stop`].
+pub fn start(segments: Arc<Segments>) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name("store-prepare".into()).spawn(move || run(&segments))
+}
+
+/// Tells the thread to end, soon.
+pub fn stop(segments: &Segments) {
+    segments.table().stopping = true;
+    segments.wanted.notify_all();
+}
+
+fn run(segments: &Segments) {
+    // Without it the store works all the same.
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
+    loop {
+        let mut table = segments.table();
+        while !table.stopping && table.free.len() >= segments.limits.prepared {
+            table = wait(&segments.wanted, table);
+        }
+        if table.stopping {
+            return;
+        }
+        drop(table);
+        if let Err(error) = prepare_one(segments) {
+            // Appends go on without: the commit thread makes its own segments, and tells the
+            // producers when that fails too. Tried again when the next one is needed.
+            tracing::warn!(%error, "could not prepare a log segment");
+            let table = segments.table();
+            if !table.stopping {
+                drop(wait(&segments.wanted, table));
+            }
+        }
+    }
+}
+
+fn prepare_one(segments: &Segments) -> io::Result<()> {
+    let file = segments.create(segments.limits.segment_bytes)?;
+    match prewrite(segments, &file) {
+        Ok(true) => segments.add_free(file),
+        Ok(false) => segments.disk.remove(&file.name),
+        Err(error) => {
+            // The first error is the one worth reporting; a leftover goes at the next opening.
+            let _ = segments.disk.remove(&file.name);
+            Err(error)
+        }
+    }
+}
+
+/// Writes every block once; `false` when the store closes meanwhile.
+fn prewrite(segments: &Segments, file: &FileRef) -> io::Result<bool> {
+    let zeros = vec![0; STEP_BYTES];
+    let mut offset = 0;
+    while offset < file.len {
+        if segments.table().stopping {
+            return Ok(false);
+        }
+        let step = (file.len - offset).min(STEP_BYTES as u64);
+        let slice = &zeros[..usize::try_from(step).unwrap_or(STEP_BYTES)];
+        file.file.write_at(&mut [IoSlice::new(slice)], offset)?;
+        file.file.sync()?;
+        offset += step;
+    }
+    write_free_header(&*file.file)?;
+    Ok(true)
+}

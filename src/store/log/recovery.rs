@@ -1,0 +1,365 @@
+//! Finds what is valid when the store opens; see "What counts as written" in `FORMAT.md`.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use super::entry::{ALIGNMENT, HEADER_BYTES, Header, Kind, Lsn, StateRecord};
+use super::segment::{
+    ENTRIES_AT, FileRef, Limits, SEAL_BYTES, SEGMENT_HEADER_BYTES, Segment, SegmentHeader, Segments,
+};
+use super::writer::Resume;
+use crate::store::disk::{Disk, DiskFile};
+
+/// What recovery tells of the log, in its order.
+#[derive(Debug)]
+pub enum Event {
+    /// A fragment, or a trim.
+    Entry(Header),
+    /// What was known of every stream at this place.
+    State(Vec<StateRecord>),
+}
+
+/// What recovery found.
+#[derive(Debug)]
+pub struct Recovered {
+    /// The segments, those in use and those that are free.
+    pub segments: Arc<Segments>,
+    /// Where appending goes on.
+    pub resume: Resume,
+    /// Bytes of the tail that were cut.
+    pub torn_tail_bytes: u64,
+    /// Damaged ranges, in words.
+    pub damage: Vec<String>,
+}
+
+/// Why the log can not be read.
+#[derive(Debug)]
+pub enum RecoverError {
+    /// The operating system refused.
+    Io(&'static str, io::Error),
+    /// A segment was made by a later version.
+    Version(u8),
+}
+
+/// Reads the whole log, passing what is valid to `apply` in order, and cuts its torn tail.
+pub fn recover(
+    disk: Arc<dyn Disk>,
+    limits: Limits,
+    mut apply: impl FnMut(&Segments, Event),
+) -> Result<Recovered, RecoverError> {
+    let files = Files::read(&*disk)?;
+    let segments = Arc::new(Segments::new(disk, limits, files.last_serial));
+    let mut pass =
+        Pass { segments: segments.clone(), pending: VecDeque::new(), damage: files.damage };
+    let mut used = files.used;
+    used.sort_by_key(|segment| segment.base);
+    for segment in &used {
+        segments.insert(segment.clone());
+    }
+    for segment in &used {
+        pass.segment(segment, &mut apply).map_err(|e| RecoverError::Io("read segment", e))?;
+    }
+    let resume = Resume { active: None, next_base: used.last().map_or(0, |last| last.end()) };
+    let tail = pass.finish(&used, &mut apply).map_err(|e| RecoverError::Io("cut the tail", e))?;
+    for file in files.free {
+        segments.add_free(file).map_err(|e| RecoverError::Io("remove segment", e))?;
+    }
+    Ok(Recovered {
+        segments,
+        resume: Resume { active: tail.active, ..resume },
+        torn_tail_bytes: tail.torn_bytes,
+        damage: pass.damage,
+    })
+}
+
+/// The segment files, told apart.
+struct Files {
+    used: Vec<Arc<Segment>>,
+    free: Vec<FileRef>,
+    last_serial: u64,
+    damage: Vec<String>,
+}
+
+impl Files {
+    fn read(disk: &dyn Disk) -> Result<Self, RecoverError> {
+        let mut files =
+            Self { used: Vec::new(), free: Vec::new(), last_serial: 0, damage: Vec::new() };
+        for name in disk.list().map_err(|e| RecoverError::Io("list segments", e))? {
+            let serial = name.strip_suffix(".seg").unwrap_or(&name);
+            let serial = u64::from_str_radix(serial, 16).unwrap_or(0);
+            files.last_serial = files.last_serial.max(serial);
+            files.add(disk, name)?;
+        }
+        Ok(files)
+    }
+
+    fn add(&mut self, disk: &dyn Disk, name: String) -> Result<(), RecoverError> {
+        let failed = |error| RecoverError::Io("open segment", error);
+        let file = disk.open(&name).map_err(failed)?;
+        let len = file.len().map_err(failed)?;
+        let file = FileRef { name, len, file };
+        let mut bytes = [0; SEGMENT_HEADER_BYTES];
+        if len >= ENTRIES_AT {
+            file.file.read_at(&mut bytes, 0).map_err(failed)?;
+        }
+        match SegmentHeader::decode(&bytes) {
+            SegmentHeader::Used { base, salt } => {
+                self.used.push(Arc::new(Segment::new(base, salt, file)));
+            }
+            SegmentHeader::Free => self.free.push(file),
+            SegmentHeader::Unknown { version } => return Err(RecoverError::Version(version)),
+            SegmentHeader::Invalid => match salvage(&file).map_err(failed)? {
+                Some(segment) => {
+                    self.damage.push(format!("segment {}: its header is damaged", file.name));
+                    self.used.push(Arc::new(segment));
+                }
+                // It was being made when the process ended.
+                None => disk.remove(&file.name).map_err(failed)?,
+            },
+        }
+        Ok(())
+    }
+}
+
+/// Reads a segment's base and salt off its entries. Only an entry that proves the segment's
+/// beginning durable counts: else the header was never synced, and nothing in it was promised.
+fn salvage(file: &FileRef) -> io::Result<Option<Segment>> {
+    let mut at = ENTRIES_AT;
+    while let Some((offset, header)) = find_header(&*file.file, at, file.len, |_, _| true)? {
+        let base = header.lsn.checked_sub(offset);
+        if let Some(base) = base.filter(|base| header.durable > base + ENTRIES_AT) {
+            return Ok(Some(Segment::new(base, header.salt, file.clone())));
+        }
+        at = offset + ALIGNMENT;
+    }
+    Ok(None)
+}
+
+/// One pass over the log. What is not yet proven durable waits in `pending`.
+struct Pass {
+    segments: Arc<Segments>,
+    pending: VecDeque<Item>,
+    damage: Vec<String>,
+}
+
+/// A stretch of the log.
+enum Item {
+    Entry(Header),
+    /// No valid entry from here to the next item.
+    Hole {
+        at: Lsn,
+        len: u64,
+    },
+}
+
+struct Tail {
+    active: Option<(Arc<Segment>, Lsn)>,
+    torn_bytes: u64,
+}
+
+impl Pass {
+    fn segment(
+        &mut self,
+        segment: &Segment,
+        apply: &mut impl FnMut(&Segments, Event),
+    ) -> io::Result<()> {
+        let (file, len) = (&*segment.file.file, segment.file.len);
+        let fits = |offset: u64, header: &Header| {
+            header.salt == segment.salt
+                && header.lsn == segment.base + offset
+                && header.end() <= segment.end()
+        };
+        let mut window = Window::default();
+        let mut offset = ENTRIES_AT;
+        while offset + HEADER_BYTES as u64 <= len {
+            let valid = window.header(file, offset, len)?.filter(|header| fits(offset, header));
+            let Some(header) = valid else {
+                let next = find_header(file, offset + ALIGNMENT, len, fits)?;
+                let end = next.map_or(len, |(next, _)| next);
+                self.pending.push_back(Item::Hole { at: segment.base + offset, len: end - offset });
+                offset = end;
+                continue;
+            };
+            self.prove(header.durable, apply)?;
+            self.pending.push_back(Item::Entry(header));
+            if header.kind == Kind::Seal {
+                return Ok(());
+            }
+            offset = header.end() - segment.base;
+        }
+        Ok(())
+    }
+
+    /// Everything before `durable` had been synced: entries there count, holes are damage.
+    fn prove(&mut self, durable: Lsn, apply: &mut impl FnMut(&Segments, Event)) -> io::Result<()> {
+        while let Some(item) = self.pending.pop_front() {
+            match item {
+                Item::Entry(header) if header.lsn < durable => self.accept(header, apply)?,
+                Item::Hole { at, len } if at < durable => {
+                    self.damage.push(format!("log position {at}: {len} bytes are damaged"));
+                }
+                later => {
+                    self.pending.push_front(later);
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn accept(
+        &mut self,
+        header: Header,
+        apply: &mut impl FnMut(&Segments, Event),
+    ) -> io::Result<()> {
+        match header.kind {
+            Kind::Fragment(_) | Kind::Trim { .. } => {
+                apply(&self.segments, Event::Entry(header));
+            }
+            Kind::State { .. } => match self.body(&header)? {
+                Some(body) => {
+                    let records = StateRecord::decode_all(&body).collect();
+                    apply(&self.segments, Event::State(records));
+                }
+                None => self.damage.push(format!("log position {}: state damaged", header.lsn)),
+            },
+            Kind::Seal | Kind::Mark => {}
+        }
+        Ok(())
+    }
+
+    /// Decides what is not proven: whole entries up to the first that is not are kept, the rest
+    /// is cut, and made such that it can not come back.
+    fn finish(
+        &mut self,
+        used: &[Arc<Segment>],
+        apply: &mut impl FnMut(&Segments, Event),
+    ) -> io::Result<Tail> {
+        let Some(last) = used.last() else { return Ok(Tail { active: None, torn_bytes: 0 }) };
+        // The process may have died between a write and its sync: what is read here may be in the
+        // page cache only, and from here on it counts as durable.
+        for segment in used.iter().rev().take_while(|segment| self.is_pending(segment)) {
+            segment.file.file.sync()?;
+        }
+        let mut sealed = false;
+        let mut end = last.end();
+        while let Some(item) = self.pending.pop_front() {
+            let whole = match &item {
+                Item::Entry(header) => self.body(header)?.is_some(),
+                Item::Hole { .. } => false,
+            };
+            match item {
+                Item::Entry(header) if whole => {
+                    sealed = header.kind == Kind::Seal;
+                    end = header.end();
+                    self.accept(header, apply)?;
+                }
+                cut => {
+                    end = cut.at();
+                    self.pending.push_front(cut);
+                    sealed = false;
+                    break;
+                }
+            }
+        }
+        let torn_bytes = self.cut(end)?;
+        let room = end >= last.base && end + SEAL_BYTES <= last.end();
+        let active = (!sealed && room).then(|| (last.clone(), end));
+        Ok(Tail { active, torn_bytes })
+    }
+
+    fn is_pending(&self, segment: &Segment) -> bool {
+        self.pending.front().is_some_and(|first| first.at() < segment.end())
+    }
+
+    /// Wipes the headers of the entries from `end` on, all of which lie in the last segment, as a
+    /// segment is synced before the next one begins. Returns how many bytes they spanned.
+    fn cut(&mut self, end: Lsn) -> io::Result<u64> {
+        let mut span = 0;
+        let mut wiped = None;
+        for item in self.pending.drain(..) {
+            let Item::Entry(header) = item else { continue };
+            let Some((segment, offset)) = self.segments.locate(header.lsn) else { continue };
+            segment.file.file.write_at(&mut [IoSlice::new(&[0; HEADER_BYTES])], offset)?;
+            wiped = Some(segment);
+            span = header.end() - end;
+        }
+        if let Some(segment) = wiped {
+            segment.file.file.sync()?;
+        }
+        Ok(span)
+    }
+
+    /// An entry's body, if it is whole.
+    fn body(&self, header: &Header) -> io::Result<Option<Vec<u8>>> {
+        let Some((segment, offset)) = self.segments.locate(header.lsn) else { return Ok(None) };
+        let mut body = vec![0; usize::try_from(header.body_len()).map_err(io::Error::other)?];
+        segment.file.file.read_at(&mut body, offset + HEADER_BYTES as u64)?;
+        let crc = header.body_crc();
+        Ok(crc.is_none_or(|crc| crc == crc32c::crc32c(&body)).then_some(body))
+    }
+}
+
+impl Item {
+    fn at(&self) -> Lsn {
+        match self {
+            Self::Entry(header) => header.lsn,
+            Self::Hole { at, .. } => *at,
+        }
+    }
+}
+
+/// Searches for a valid header that `fits`, from `from` on.
+fn find_header(
+    file: &dyn DiskFile,
+    from: u64,
+    len: u64,
+    fits: impl Fn(u64, &Header) -> bool,
+) -> io::Result<Option<(u64, Header)>> {
+    let mut window = Window { size: SEARCH_WINDOW, ..Window::default() };
+    let mut offset = from;
+    while offset + HEADER_BYTES as u64 <= len {
+        if let Some(header) =
+            window.header(file, offset, len)?.filter(|header| fits(offset, header))
+        {
+            return Ok(Some((offset, header)));
+        }
+        offset += ALIGNMENT;
+    }
+    Ok(None)
+}
+
+/// What is read at once while walking from header to header: they are far apart.
+const WALK_WINDOW: usize = 4 << 10;
+/// What is read at once while looking at every possible place.
+const SEARCH_WINDOW: usize = 1 << 20;
+
+/// A stretch of a file in memory.
+struct Window {
+    bytes: Vec<u8>,
+    at: u64,
+    size: usize,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self { bytes: Vec::new(), at: 0, size: WALK_WINDOW }
+    }
+}
+
+impl Window {
+    /// The header at `offset`, when there is a valid one; `offset + HEADER_BYTES <= len`.
+    fn header(&mut self, file: &dyn DiskFile, offset: u64, len: u64) -> io::Result<Option<Header>> {
+        let end = self.at + self.bytes.len() as u64;
+        if offset < self.at || offset + HEADER_BYTES as u64 > end {
+            let size = usize::try_from(len - offset).unwrap_or(self.size).min(self.size);
+            self.bytes.resize(size, 0);
+            self.at = offset;
+            file.read_at(&mut self.bytes, offset)?;
+        }
+        let start = usize::try_from(offset - self.at).map_err(io::Error::other)?;
+        let bytes = self.bytes.get(start..).and_then(|bytes| bytes.first_chunk::<HEADER_BYTES>());
+        Ok(bytes.and_then(Header::decode))
+    }
+}

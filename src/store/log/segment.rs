@@ -1,0 +1,273 @@
+//! The segment files: which hold the log, which are free for it to grow into.
+
+use std::collections::BTreeMap;
+use std::io::{self, IoSlice};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+use super::entry::{ALIGNMENT, HEADER_BYTES, Lsn, u32_at, u64_at};
+use crate::store::disk::{Disk, DiskFile};
+use crate::store::locked;
+
+/// Bytes before a segment's first entry.
+pub const ENTRIES_AT: u64 = 4096;
+/// Bytes of the segment header that mean something.
+pub const SEGMENT_HEADER_BYTES: usize = 64;
+/// What the seal takes, which every segment keeps room for.
+pub const SEAL_BYTES: u64 = HEADER_BYTES as u64;
+
+const MAGIC_USED: [u8; 7] = *b"KINSEG\0";
+const MAGIC_FREE: [u8; 7] = *b"KINFREE";
+const VERSION: u8 = 1;
+const CRC_AT: usize = SEGMENT_HEADER_BYTES - 4;
+
+/// A segment that holds a part of the log.
+#[derive(Debug)]
+pub struct Segment {
+    /// The position of the file's first byte.
+    pub base: Lsn,
+    /// Ties entries to this use of the file.
+    pub salt: u32,
+    /// The file.
+    pub file: FileRef,
+    /// Findable fragments inside.
+    live: AtomicU64,
+}
+
+/// A segment file, whatever it holds.
+#[derive(Clone, Debug)]
+pub struct FileRef {
+    /// Its name on the disk.
+    pub name: String,
+    /// Its length.
+    pub len: u64,
+    /// The file, open.
+    pub file: Arc<dyn DiskFile>,
+}
+
+impl Segment {
+    /// A segment nothing in which is findable yet.
+    pub fn new(base: Lsn, salt: u32, file: FileRef) -> Self {
+        Self { base, salt, file, live: AtomicU64::new(0) }
+    }
+
+    /// The position behind the file's last byte.
+    pub fn end(&self) -> Lsn {
+        self.base + self.file.len
+    }
+}
+
+/// What the first bytes of a segment file say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SegmentHeader {
+    /// It holds a part of the log.
+    Used { base: Lsn, salt: u32 },
+    /// It was prepared, or used before, and may be used.
+    Free,
+    /// It was made by a later version.
+    Unknown { version: u8 },
+    /// Nothing that is valid.
+    Invalid,
+}
+
+impl SegmentHeader {
+    /// The header as bytes; those that can not be written are all zero.
+    pub fn encode(self) -> [u8; SEGMENT_HEADER_BYTES] {
+        let mut bytes = [0; SEGMENT_HEADER_BYTES];
+        match self {
+            Self::Used { base, salt } => {
+                bytes[..7].copy_from_slice(&MAGIC_USED);
+                bytes[8..16].copy_from_slice(&base.to_le_bytes());
+                bytes[16..20].copy_from_slice(&salt.to_le_bytes());
+            }
+            Self::Free => bytes[..7].copy_from_slice(&MAGIC_FREE),
+            Self::Unknown { .. } | Self::Invalid => return bytes,
+        }
+        bytes[7] = VERSION;
+        let crc = crc32c::crc32c(&bytes[..CRC_AT]);
+        bytes[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    /// Reads a header.
+    pub fn decode(bytes: &[u8; SEGMENT_HEADER_BYTES]) -> Self {
+        if crc32c::crc32c(&bytes[..CRC_AT]) != u32_at(bytes, CRC_AT) {
+            return Self::Invalid;
+        }
+        let used = bytes[..7] == MAGIC_USED;
+        if !used && bytes[..7] != MAGIC_FREE {
+            return Self::Invalid;
+        }
+        match bytes[7] {
+            VERSION if used => Self::Used { base: u64_at(bytes, 8), salt: u32_at(bytes, 16) },
+            VERSION => Self::Free,
+            version => Self::Unknown { version },
+        }
+    }
+}
+
+/// All segment files of a store. Shared by the commit thread, the preparer and readers.
+#[derive(Debug)]
+pub struct Segments {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) limits: Limits,
+    table: Mutex<Table>,
+    /// Wakes the preparer.
+    pub(super) wanted: Condvar,
+}
+
+/// How segments are made and kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of a segment file.
+    pub segment_bytes: u64,
+    /// Free segments the preparer makes ahead of need.
+    pub prepared: usize,
+    /// Free segments that are kept when expired ones come back.
+    pub spare: usize,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    used: BTreeMap<Lsn, Arc<Segment>>,
+    pub(super) free: Vec<FileRef>,
+    next_serial: u64,
+    pub(super) stopping: bool,
+}
+
+impl Segments {
+    /// No segments yet; recovery adds those it finds. New files are numbered from `next_serial`.
+    pub fn new(disk: Arc<dyn Disk>, limits: Limits, next_serial: u64) -> Self {
+        let smallest = ENTRIES_AT + 16 * SEAL_BYTES;
+        let segment_bytes = limits.segment_bytes.max(smallest).next_multiple_of(ENTRIES_AT);
+        let limits = Limits { segment_bytes, ..limits };
+        let table = Mutex::new(Table { next_serial, ..Table::default() });
+        Self { disk, limits, table, wanted: Condvar::new() }
+    }
+
+    /// Makes a segment part of the log.
+    pub fn insert(&self, segment: Arc<Segment>) {
+        locked(&self.table).used.insert(segment.base, segment);
+    }
+
+    /// The segment that holds a position, and the offset in its file.
+    pub fn locate(&self, lsn: Lsn) -> Option<(Arc<Segment>, u64)> {
+        let table = locked(&self.table);
+        let (_, segment) = table.used.range(..=lsn).next_back()?;
+        (lsn < segment.end()).then(|| (segment.clone(), lsn - segment.base))
+    }
+
+    /// Counts one more findable fragment at `lsn`.
+    pub fn retain(&self, lsn: Lsn) {
+        if let Some((segment, _)) = self.locate(lsn) {
+            segment.live.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts one findable fragment at `lsn` less.
+    pub fn release(&self, lsn: Lsn) {
+        if let Some((segment, _)) = self.locate(lsn) {
+            segment.live.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes a free segment if one is ready.
+    pub fn take_free(&self) -> Option<FileRef> {
+        let file = locked(&self.table).free.pop();
+        self.wanted.notify_all();
+        file
+    }
+
+    /// Gives back a free segment; the file goes when there are enough.
+    pub fn add_free(&self, file: FileRef) -> io::Result<()> {
+        let most = self.limits.spare.max(self.limits.prepared);
+        let mut table = locked(&self.table);
+        if file.len == self.limits.segment_bytes && table.free.len() < most {
+            table.free.push(file);
+            return Ok(());
+        }
+        drop(table);
+        self.disk.remove(&file.name)
+    }
+
+    /// Creates a file of `len` bytes.
+    pub fn create(&self, len: u64) -> io::Result<FileRef> {
+        let name = {
+            let mut table = locked(&self.table);
+            table.next_serial += 1;
+            format!("{:08x}.seg", table.next_serial)
+        };
+        let file = self.disk.create(&name, len)?;
+        Ok(FileRef { name, len, file })
+    }
+
+    /// Frees the segments before `active` that hold nothing findable. Blocks for their syncs.
+    pub fn recycle(&self, active: Lsn) -> io::Result<usize> {
+        let dead: Vec<_> = {
+            let mut table = locked(&self.table);
+            let dead: Vec<_> = table
+                .used
+                .range(..active)
+                .filter(|(_, segment)| segment.live.load(Ordering::Relaxed) == 0)
+                .map(|(&base, _)| base)
+                .collect();
+            dead.iter().filter_map(|base| table.used.remove(base)).collect()
+        };
+        for segment in &dead {
+            // From here on its entries are no part of the log, whatever happens next.
+            write_free_header(&*segment.file.file)?;
+            self.add_free(segment.file.clone())?;
+        }
+        Ok(dead.len())
+    }
+
+    /// Bytes of the segments that hold the log.
+    pub fn used_bytes(&self) -> u64 {
+        locked(&self.table).used.values().map(|segment| segment.file.len).sum()
+    }
+
+    pub(super) fn table(&self) -> MutexGuard<'_, Table> {
+        locked(&self.table)
+    }
+}
+
+/// Declares a file free, durably.
+pub(super) fn write_free_header(file: &dyn DiskFile) -> io::Result<()> {
+    file.write_at(&mut [IoSlice::new(&SegmentHeader::Free.encode())], 0)?;
+    file.sync()
+}
+
+/// The length of a segment file that has room for entries of `bytes`, header and seal.
+pub fn file_len_for(bytes: u64) -> u64 {
+    (ENTRIES_AT + bytes + SEAL_BYTES).next_multiple_of(ENTRIES_AT)
+}
+
+const _: () = assert!(ENTRIES_AT % ALIGNMENT == 0 && SEAL_BYTES % ALIGNMENT == 0);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn segment_headers_survive_bytes_and_no_flipped_bit(
+            base in any::<u64>(), salt in any::<u32>(), bit in 0..SEGMENT_HEADER_BYTES * 8,
+        ) {
+            let header = SegmentHeader::Used { base, salt };
+            let mut bytes = header.encode();
+            prop_assert_eq!(SegmentHeader::decode(&bytes), header);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            prop_assert_eq!(SegmentHeader::decode(&bytes), SegmentHeader::Invalid);
+        }
+    }
+
+    #[test]
+    fn segment_of_a_later_version_is_told_apart_from_damage() {
+        let mut bytes = SegmentHeader::Used { base: 1, salt: 2 }.encode();
+        bytes[7] = 9;
+        let crc = crc32c::crc32c(&bytes[..CRC_AT]);
+        bytes[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
+        assert_eq!(SegmentHeader::decode(&bytes), SegmentHeader::Unknown { version: 9 });
+    }
+}

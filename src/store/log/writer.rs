@@ -1,0 +1,171 @@
+//! Appends entries to the active segment and makes them durable; used by one thread.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::entry::{ALIGNMENT, HEADER_BYTES, Header, Kind, Lsn, entry_bytes};
+use super::segment::{
+    ENTRIES_AT, FileRef, SEAL_BYTES, Segment, SegmentHeader, Segments, file_len_for,
+};
+
+/// The log's end. Entries are placed one after the other and become durable together.
+#[derive(Debug)]
+pub struct Writer {
+    segments: Arc<Segments>,
+    active: Option<Active>,
+    /// Where the next segment begins.
+    next_base: Lsn,
+    /// All before this position is synced.
+    durable: Lsn,
+}
+
+/// Where appending goes on after recovery.
+#[derive(Debug)]
+pub struct Resume {
+    /// The segment that is not sealed, and the position in it where the next entry goes.
+    pub active: Option<(Arc<Segment>, Lsn)>,
+    /// Where the next segment begins.
+    pub next_base: Lsn,
+}
+
+#[derive(Debug)]
+struct Active {
+    segment: Arc<Segment>,
+    /// Where the next entry goes.
+    end: Lsn,
+    /// Whether this run has placed a state in this segment.
+    has_state: bool,
+    /// What was placed since the last flush: bytes back to back, from `batch_at` on.
+    batch: Vec<Bytes>,
+    batch_at: Lsn,
+    /// The header of a new segment, due with its first batch.
+    header: Option<[u8; 64]>,
+}
+
+static PADDING: [u8; ALIGNMENT as usize] = [0; ALIGNMENT as usize];
+
+impl Writer {
+    /// A writer that goes on where recovery says the log ends.
+    pub fn new(segments: Arc<Segments>, resume: Resume) -> Self {
+        let Resume { active, next_base } = resume;
+        let durable = active.as_ref().map_or(next_base, |(_, end)| *end);
+        let active = active.map(|(segment, end)| Active::new(segment, end, None));
+        Self { segments, active, next_base, durable }
+    }
+
+    /// All before this position is durable.
+    pub fn durable(&self) -> Lsn {
+        self.durable
+    }
+
+    /// Whether an entry with such a body has room, and a state need not come first.
+    pub fn fits(&self, body_len: u64) -> bool {
+        self.active.as_ref().is_some_and(|active| {
+            let end = active.end + entry_bytes(body_len) + SEAL_BYTES;
+            active.has_state && end <= active.segment.end()
+        })
+    }
+
+    /// Whether a state of `state_len` bytes is due, and has room with such an entry behind it.
+    pub fn fits_with_state(&self, state_len: u64, body_len: u64) -> bool {
+        self.active.as_ref().is_some_and(|active| {
+            let end = active.end + entry_bytes(state_len) + entry_bytes(body_len) + SEAL_BYTES;
+            !active.has_state && end <= active.segment.end()
+        })
+    }
+
+    /// Ends the active segment; flush after it.
+    pub fn seal(&mut self) {
+        if self.active.is_some() {
+            self.place(Kind::Seal, []);
+        }
+    }
+
+    /// Begins a segment that has room for a state of `state_len` bytes and then such an entry.
+    /// The one before was sealed and flushed. An error leaves the log as it was.
+    pub fn open_segment(&mut self, state_len: u64, body_len: u64) -> io::Result<()> {
+        let needed = file_len_for(entry_bytes(state_len) + entry_bytes(body_len));
+        let file = self.free_file(needed)?;
+        let salt = getrandom::u32().map_err(io::Error::other)?;
+        let base = self.next_base;
+        let header = SegmentHeader::Used { base, salt }.encode();
+        let segment = Arc::new(Segment::new(base, salt, file));
+        self.next_base = segment.end();
+        self.durable = base;
+        self.segments.insert(segment.clone());
+        self.active = Some(Active::new(segment, base + ENTRIES_AT, Some(header)));
+        Ok(())
+    }
+
+    fn free_file(&self, needed: u64) -> io::Result<FileRef> {
+        let usual = self.segments.limits.segment_bytes;
+        if needed > usual {
+            return self.segments.create(needed);
+        }
+        match self.segments.take_free() {
+            Some(file) => Ok(file),
+            None => self.segments.create(usual),
+        }
+    }
+
+    /// Places an entry at the end of the batch and returns its position.
+    ///
+    /// There is room: the caller asked `fits`, or opened a segment for it.
+    pub fn place(&mut self, kind: Kind, body: impl IntoIterator<Item = Bytes>) -> Lsn {
+        let active = self.active.as_mut().expect("the caller has made room");
+        let (lsn, salt) = (active.end, active.segment.salt);
+        let header = Header { lsn, durable: self.durable, salt, kind };
+        active.has_state |= matches!(kind, Kind::State { .. });
+        active.batch.push(Bytes::copy_from_slice(&header.encode()));
+        active.batch.extend(body);
+        active.end = header.end();
+        let padding = header.end() - lsn - HEADER_BYTES as u64 - header.body_len();
+        let padding = usize::try_from(padding).unwrap_or(0);
+        active.batch.push(Bytes::from_static(&PADDING[..padding]));
+        assert!(active.end <= active.segment.end(), "an entry lies in one segment");
+        lsn
+    }
+
+    /// Writes and syncs what was placed; all before the returned position is durable then. After an error nobody can tell what the file holds:
+    /// the caller must not use the writer again.
+    pub fn flush(&mut self) -> io::Result<Lsn> {
+        let Some(active) = &mut self.active else { return Ok(self.durable) };
+        if active.batch.is_empty() {
+            return Ok(self.durable);
+        }
+        let file = &*active.segment.file.file;
+        if let Some(header) = active.header.take() {
+            file.write_at(&mut [IoSlice::new(&header)], 0)?;
+        }
+        let mut slices: Vec<_> = active.batch.iter().map(|bytes| IoSlice::new(bytes)).collect();
+        file.write_at(&mut slices, active.batch_at - active.segment.base)?;
+        file.sync()?;
+        active.batch.clear();
+        active.batch_at = active.end;
+        self.durable = active.end;
+        Ok(self.durable)
+    }
+
+    /// Forgets the active segment after its seal was flushed.
+    pub fn leave_sealed(&mut self) {
+        self.active = None;
+        self.durable = self.next_base;
+    }
+
+    /// Before which position segments may go: the active segment's base, once a state in it is
+    /// durable. Call after a flush.
+    pub fn recyclable_before(&self) -> Lsn {
+        match &self.active {
+            Some(active) if active.has_state && active.batch.is_empty() => active.segment.base,
+            _ => 0,
+        }
+    }
+}
+
+impl Active {
+    fn new(segment: Arc<Segment>, end: Lsn, header: Option<[u8; 64]>) -> Self {
+        Self { segment, end, has_state: false, batch: Vec::new(), batch_at: end, header }
+    }
+}

@@ -1,0 +1,92 @@
+//! Fragments that are still being received, readable piece by piece.
+
+use std::sync::Mutex;
+
+use bytes::Bytes;
+
+use super::fragments::{FormatId, FragmentInfo};
+use super::locked;
+use crate::types::{FragmentNumber, ProducerTimestamp};
+
+/// A fragment from its beginning until it is persisted or given up. Its bytes are held here and
+/// nowhere else: they go at once when its fate is decided, however slow its readers are.
+#[derive(Debug)]
+pub struct OpenFragment {
+    /// Fixed from the beginning.
+    pub number: FragmentNumber,
+    /// When it starts on the producer's clock.
+    pub producer: ProducerTimestamp,
+    /// What decoders need.
+    pub format: FormatId,
+    /// What makes the chunk a complete file by itself.
+    pub head: Bytes,
+    body: Mutex<Body>,
+}
+
+#[derive(Debug)]
+struct Body {
+    /// The cluster, and what follows it.
+    pieces: Vec<Bytes>,
+    fate: Fate,
+}
+
+/// What became of a fragment.
+#[derive(Clone, Copy, Debug)]
+pub enum Fate {
+    /// More may come, or it is on its way to the log.
+    Open,
+    /// It is durable and findable.
+    Persisted(FragmentInfo),
+    /// It never will be.
+    GivenUp,
+    /// Its stream went away.
+    StreamDeleted,
+}
+
+/// What a reader finds behind what it has read.
+#[derive(Clone, Debug)]
+pub enum Piece {
+    /// The next bytes.
+    Bytes(Bytes),
+    /// Nothing at the moment, or never again.
+    Nothing(Fate),
+}
+
+impl OpenFragment {
+    /// A fragment that begins.
+    pub fn new(
+        number: FragmentNumber,
+        producer: ProducerTimestamp,
+        format: FormatId,
+        head: Bytes,
+    ) -> Self {
+        let body = Mutex::new(Body { pieces: Vec::new(), fate: Fate::Open });
+        Self { number, producer, format, head, body }
+    }
+
+    /// Adds bytes.
+    pub fn push(&self, bytes: Bytes) {
+        locked(&self.body).pieces.push(bytes);
+    }
+
+    /// All pieces so far.
+    pub fn pieces(&self) -> Vec<Bytes> {
+        locked(&self.body).pieces.clone()
+    }
+
+    /// The piece at `at`.
+    pub fn piece(&self, at: usize) -> Piece {
+        let body = locked(&self.body);
+        match body.pieces.get(at) {
+            Some(bytes) => Piece::Bytes(bytes.clone()),
+            None => Piece::Nothing(body.fate),
+        }
+    }
+
+    /// Decides what became of it, and lets go of its bytes.
+    pub fn settle(&self, fate: Fate) {
+        let mut body = locked(&self.body);
+        body.fate = fate;
+        body.pieces = Vec::new();
+    }
+}

@@ -1,0 +1,239 @@
+//! A server of its own for a test, and ways to talk to it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use kinora::clock::Clock;
+use kinora::wire::sigv4::{self, Credentials, Request, Target};
+use tempfile::TempDir;
+
+/// How clients in tests are configured; the server accepts any region.
+pub const TARGET: Target<'static> = Target { region: "us-west-2", service: "kinesisvideo" };
+
+/// How long a server may take to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The built `kinora serve` on a free port and a fresh data directory, killed when dropped.
+pub struct Server {
+    child: Child,
+    dir: TempDir,
+    /// `http://127.0.0.1:PORT`.
+    pub endpoint: String,
+    /// The root key.
+    pub credentials: Credentials,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Server {
+    /// With authentication, as users get it.
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With more arguments for `kinora serve`.
+    pub fn start_with(arguments: &[&str]) -> Self {
+        Self::start_in(tempfile::tempdir().expect("a directory"), arguments)
+    }
+
+    /// With settings, as the variables that carry them.
+    pub fn start_configured(settings: &[(&str, &str)]) -> Self {
+        let mut command = command();
+        command.envs(settings.iter().copied());
+        Self::launch(command, tempfile::tempdir().expect("a directory"), &[])
+    }
+
+    /// On a data directory that exists.
+    pub fn start_in(dir: TempDir, arguments: &[&str]) -> Self {
+        Self::launch(command(), dir, arguments)
+    }
+
+    fn launch(mut command: Command, dir: TempDir, arguments: &[&str]) -> Self {
+        let mut child = command
+            // Small segment files, since every server of every test prepares some.
+            .env("KINORA_STORE_SEGMENT_BYTES", "4194304")
+            .env("RUST_LOG", std::env::var("RUST_LOG").as_deref().unwrap_or("warn"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .arg(dir.path())
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the server starts");
+        let stdout = child.stdout.take().expect("standard output is piped");
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).expect("the server says where it listens");
+        let endpoint = line.trim().strip_prefix("kinora listening on ").expect(&line).to_owned();
+        let credentials = read_credentials(&dir.path().join("credentials"));
+        Self { child, dir, endpoint, credentials }
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub fn authority(&self) -> &str {
+        self.endpoint.split_once("://").expect("a URL").1
+    }
+
+    /// Runs `kinora key …` on this server's keys; its standard output.
+    pub fn key(&self, arguments: &[&str]) -> String {
+        let output = command().arg("key").args(arguments).arg("--data").arg(self.data()).output();
+        let output = output.expect("kinora key runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// Sends SIGTERM.
+    pub fn terminate(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+    }
+
+    /// How the server ended, if it does so within `patience`.
+    pub fn exit_status(&mut self, patience: Duration) -> Option<ExitStatus> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let status = self.child.try_wait().expect("our own child");
+            if status.is_some() || Instant::now() >= deadline {
+                return status;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Asks the server to stop, and gives the directory back for another start.
+    pub fn stop(mut self) -> (ExitStatus, TempDir) {
+        self.terminate();
+        let status = self.exit_status(STOP_TIMEOUT).expect("the server stops");
+        (status, self.take_dir())
+    }
+
+    /// Ends the server as a crash would, and gives the directory back for another start.
+    pub fn kill_9(mut self) -> TempDir {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("our own child");
+        self.take_dir()
+    }
+
+    fn take_dir(&mut self) -> TempDir {
+        let fresh = tempfile::tempdir().expect("a directory");
+        std::mem::replace(&mut self.dir, fresh)
+    }
+
+    /// Calls an AWS operation with a JSON body, signed as boto3 does.
+    pub fn call(&self, path: &str, body: &str) -> Answer {
+        let headers = [("content-type", "application/json"), ("host", self.authority())];
+        self.call_with(path, &headers, body)
+    }
+
+    /// Calls an AWS operation with other headers, all of them signed.
+    pub fn call_with(&self, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let request = Request { method: "POST", path, query: "", headers };
+        let hash = sigv4::payload_hash(body.as_bytes());
+        let now = Clock::system().now();
+        let added = sigv4::sign_headers(&request, &hash, &self.credentials, TARGET, now);
+        self.send(&request, &added, body)
+    }
+
+    /// Sends a request as it stands, with more headers and a body of known length.
+    pub fn send(&self, request: &Request<'_>, added: &[(&str, String)], body: &str) -> Answer {
+        let Request { method, path, query, headers } = request;
+        let query = if query.is_empty() { String::new() } else { format!("?{query}") };
+        let mut text = format!("{method} {path}{query} HTTP/1.1\r\n");
+        for (name, value) in headers.iter().copied() {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        for (name, value) in added {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        let chunked = headers.iter().any(|(name, _)| *name == "transfer-encoding");
+        if chunked {
+            text.push_str(&format!("\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len()));
+        } else {
+            text.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
+        }
+        self.exchange(text.as_bytes())
+    }
+
+    /// Writes raw bytes to a new connection and reads one answer of known length.
+    pub fn exchange(&self, bytes: &[u8]) -> Answer {
+        let mut socket = TcpStream::connect(self.authority()).expect("connects");
+        socket.set_read_timeout(Some(Duration::from_secs(30))).expect("a valid time");
+        socket.write_all(bytes).expect("writes");
+        read_answer(&mut BufReader::new(socket))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Answer {
+    /// The body as text.
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("a body of text")
+    }
+
+    /// A header's value.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    }
+
+    /// The status and the AWS error's name.
+    pub fn refusal(&self) -> (u16, &str) {
+        (self.status, self.header("x-amzn-errortype").unwrap_or("none"))
+    }
+}
+
+/// Reads a head and as much of a body as its length says.
+fn read_answer(from: &mut impl BufRead) -> Answer {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        assert_ne!(from.read_line(&mut head).expect("a head"), 0, "closed after {head:?}");
+    }
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    let mut answer = Answer { status, head, body: Vec::new() };
+    let length = answer.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
+    from.take(length).read_to_end(&mut answer.body).expect("a body");
+    answer
+}
+
+/// `kinora` without settings of the machine that runs the tests.
+pub fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kinora"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("KINORA_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn read_credentials(path: &Path) -> Credentials {
+    let text = std::fs::read_to_string(path).expect("the first start writes credentials");
+    let value = |key: &str| {
+        let mut pairs = text.lines().filter_map(|line| line.split_once(" = "));
+        pairs.find(|(name, _)| *name == key).map(|(_, value)| value.to_owned()).expect(key)
+    };
+    Credentials {
+        access_key: value("aws_access_key_id"),
+        secret: value("aws_secret_access_key"),
+        session_token: None,
+    }
+}
