@@ -25,7 +25,7 @@ export function Archive({ stream, range, authorization, onSignedOut }: Props) {
       <p class="hint">Nothing is recorded on this stream yet. Start a camera, then look here.</p>
     );
   }
-  const last = Math.ceil(newest.producerTimestamp + newest.durationMilliseconds / 1000);
+  const last = Math.ceil(newest.producerTimestamp + newest.durationMs / 1000);
   const first = Math.floor(oldest.producerTimestamp);
   // What the form begins with; it keeps what is typed while the recording grows.
   const chosen = range ?? { start: Math.max(first, last - 60), end: last };

@@ -1,5 +1,5 @@
 import { useState } from "preact/hooks";
-import { isLive, type Stream, type StreamList } from "./api";
+import type { Stream, StreamList } from "./api";
 import { age, retention } from "./format";
 import { liveRoute } from "./route";
 
@@ -31,10 +31,7 @@ export function Sidebar({ list, chosen }: { list: StreamList; chosen: string | n
               href={liveRoute(stream.name)}
               aria-current={stream.name === chosen ? "page" : undefined}
             >
-              <span
-                class={isLive(stream, list.serverNow) ? "dot on-air" : "dot"}
-                aria-hidden="true"
-              />
+              <span class={stream.live ? "dot on-air" : "dot"} aria-hidden="true" />
               <span class="name">{stream.name}</span>
               <small>{describe(stream, list.serverNow)}</small>
             </a>
@@ -48,7 +45,7 @@ export function Sidebar({ list, chosen }: { list: StreamList; chosen: string | n
 
 function describe(stream: Stream, serverNow: number): string {
   const kept = retention(stream.retentionHours);
-  if (isLive(stream, serverNow)) return `live · ${kept}`;
+  if (stream.live) return `live · ${kept}`;
   if (!stream.newest) return `no video yet · ${kept}`;
   return `${age(serverNow - stream.newest.serverTimestamp)} · ${kept}`;
 }

@@ -4,10 +4,10 @@ import { authorization, type Credentials } from "./auth";
 
 /** One end of what a stream holds; timestamps are seconds since the Unix epoch. */
 export interface FragmentMark {
-  fragmentNumber: string;
+  number: string;
   producerTimestamp: number;
   serverTimestamp: number;
-  durationMilliseconds: number;
+  durationMs: number;
 }
 
 export interface Stream {
@@ -15,6 +15,7 @@ export interface Stream {
   arn: string;
   retentionHours: number;
   created: number;
+  live: boolean;
   newest: FragmentMark | null;
   oldest: FragmentMark | null;
 }
@@ -42,16 +43,6 @@ export async function listStreams(credentials: Credentials | null): Promise<Stre
   const body = (await response.json()) as { streams: Stream[] };
   const date = Date.parse(response.headers.get("date") ?? "");
   return { streams: body.streams, serverNow: (Number.isNaN(date) ? Date.now() : date) / 1000 };
-}
-
-/** Fragments end every few seconds: a stream without a new one for this long is not live. */
-const LIVE_WITHIN_S = 15;
-
-export function isLive(stream: Stream, serverNow: number): boolean {
-  const { newest } = stream;
-  if (!newest) return false;
-  const end = newest.serverTimestamp + newest.durationMilliseconds / 1000;
-  return serverNow - end < LIVE_WITHIN_S;
 }
 
 async function get(path: string, credentials: Credentials | null): Promise<Response> {

@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { Archive } from "./Archive";
-import { type ApiError, isLive, livePlaylist, type Stream, type StreamList } from "./api";
+import { type ApiError, livePlaylist, type Stream, type StreamList } from "./api";
 import {
   authorization,
   type Credentials,
@@ -112,7 +112,7 @@ function Streams({ list, route, credentials, onSignedOut }: StreamsProps) {
   }
   if (list.streams.length === 0) return <Empty />;
   // Without a choice, what a newcomer wants to see: something that moves.
-  const fallback = list.streams.find((stream) => isLive(stream, list.serverNow)) ?? list.streams[0];
+  const fallback = list.streams.find((stream) => stream.live) ?? list.streams[0];
   const chosen = route.stream
     ? list.streams.find((stream) => stream.name === route.stream)
     : fallback;
@@ -177,7 +177,7 @@ function StreamView({ stream, route, credentials, onSignedOut }: StreamViewProps
       ) : (
         <Player
           source={live}
-          newest={stream.newest?.fragmentNumber ?? null}
+          newest={stream.newest?.number ?? null}
           label={`${stream.name}, live`}
           onSignedOut={onSignedOut}
         />
