@@ -2,6 +2,8 @@
 
 mod auth;
 mod bodies;
+#[cfg(feature = "gstreamer")]
+mod browser;
 mod control_plane;
 mod crash;
 mod get_media;

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use super::get_hls_streaming_session_url::check_range;
 use super::hls::{FOLDER, Opened};
+use crate::api::native::fragment;
 use crate::api::{ApiError, App, AppState, Caller, find_stream};
 use crate::serve::hls::{Discontinuity, Playback, SelectorClock, Session, UnplayableTracks};
-use crate::store::{FragmentInfo, Order};
+use crate::store::Order;
 use crate::types::{Millis, ProducerTimestamp, ServerTimestamp, StreamId};
 
 /// Fragments in one answer of the listing.
@@ -74,16 +75,6 @@ pub(super) async fn fragments(
     let found = media.list(range.order(i64::MAX)?, None, limit);
     let fragments: Vec<Value> = found.iter().map(fragment).collect();
     Ok(Json(json!({ "fragments": fragments })))
-}
-
-fn fragment(info: &FragmentInfo) -> Value {
-    json!({
-        "fragmentNumber": info.number.to_string(),
-        "producerTimestamp": info.producer.as_secs_f64(),
-        "serverTimestamp": info.server().as_secs_f64(),
-        "durationMilliseconds": info.duration.0,
-        "sizeBytes": info.size,
-    })
 }
 
 fn readable(app: &App, name: &str, caller: &Caller) -> Result<StreamId, ApiError> {
