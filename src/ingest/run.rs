@@ -202,7 +202,8 @@ impl Run {
                     let Some(Open { writer, timecode_ms }) = self.open.take() else { continue };
                     let number = writer.number();
                     let persisted = writer.finish(duration);
-                    self.persists.push_back(Box::pin(async move { (timecode_ms, persisted.await) }));
+                    self.persists
+                        .push_back(Box::pin(async move { (timecode_ms, persisted.await) }));
                     self.ack(Ack::Received { timecode_ms, number }).await?;
                 }
             }
@@ -252,7 +253,12 @@ impl Run {
         self.refuse(end, open, body).await
     }
 
-    async fn refuse<B, E>(mut self, end: End, open: Option<(i64, FragmentNumber)>, mut body: B) -> End
+    async fn refuse<B, E>(
+        mut self,
+        end: End,
+        open: Option<(i64, FragmentNumber)>,
+        mut body: B,
+    ) -> End
     where
         B: Stream<Item = Result<Bytes, E>> + Unpin,
     {
@@ -263,7 +269,8 @@ impl Run {
         if self.ack(error).await.is_ok() {
             // The response ends with the acks, the request when the producer has seen it.
             drop(self.acks);
-            let _ = time::timeout(DRAIN, async { while let Some(Ok(_)) = body.next().await {} }).await;
+            let _ =
+                time::timeout(DRAIN, async { while let Some(Ok(_)) = body.next().await {} }).await;
         }
         end
     }

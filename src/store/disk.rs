@@ -44,7 +44,7 @@ pub trait Disk: Send + Sync + std::fmt::Debug + 'static {
 /// A segment file. All methods may be called at the same time from several threads.
 pub trait DiskFile: Send + Sync + std::fmt::Debug + 'static {
     /// Bytes of the file, fixed at its creation.
-    fn len(&self) -> io::Result<u64>;
+    fn size(&self) -> io::Result<u64>;
 
     /// Fills `buffer` from `offset` on.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
@@ -147,7 +147,7 @@ impl Disk for FileDisk {
 }
 
 impl DiskFile for File {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
     }
 
@@ -196,7 +196,7 @@ fn create_dirs(dir: &Path) -> io::Result<()> {
         create_dirs(parent)?;
     }
     match fs::create_dir(dir) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => sync_dir(parent.unwrap_or(Path::new("."))),
     }
 }

@@ -72,7 +72,8 @@ impl Server {
         let request = request.max_results(1000).fragment_selector(selector);
         let pages = request.into_paginator().send().collect::<Result<Vec<_>, _>>().await;
         let pages = pages.expect("the listing");
-        let mut all: Vec<_> = pages.into_iter().flat_map(|page| page.fragments.unwrap_or_default()).collect();
+        let mut all: Vec<_> =
+            pages.into_iter().flat_map(|page| page.fragments.unwrap_or_default()).collect();
         all.sort_by(|a, b| a.fragment_number.cmp(&b.fragment_number));
         all
     }

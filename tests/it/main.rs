@@ -12,6 +12,8 @@ mod hls;
 mod kvs;
 mod lifecycle;
 mod native;
+#[cfg(feature = "gstreamer")]
+mod produce;
 mod producer;
 mod put_media;
 mod support;

@@ -10,7 +10,7 @@ use futures_util::stream;
 use http::header;
 use tokio::time::{Instant, timeout_at};
 
-use crate::api::{ApiError, AwsJson, AppState, find_stream};
+use crate::api::{ApiError, AppState, AwsJson, find_stream};
 use crate::serve::GetMedia;
 use crate::store::Start;
 use crate::types::{FragmentNumber, ProducerTimestamp, ServerTimestamp};
@@ -57,7 +57,8 @@ pub(super) async fn get_media(
 fn start_of(selector: &StartSelector) -> Result<Start, ApiError> {
     let number = |text: &Option<String>, member: &str| {
         let text = text.as_deref().ok_or_else(|| missing(member))?;
-        text.parse::<FragmentNumber>().map_err(|error| ApiError::invalid(format!("{member}: {error}.")))
+        text.parse::<FragmentNumber>()
+            .map_err(|error| ApiError::invalid(format!("{member}: {error}.")))
     };
     let seconds = selector.start_timestamp.ok_or_else(|| missing("StartTimestamp"));
     let out_of_range = || ApiError::invalid("StartTimestamp must be seconds since the Unix epoch.");
@@ -71,9 +72,9 @@ fn start_of(selector: &StartSelector) -> Result<Start, ApiError> {
         "CONTINUATION_TOKEN" => {
             number(&selector.continuation_token, "ContinuationToken").map(Start::After)
         }
-        "PRODUCER_TIMESTAMP" => ProducerTimestamp::from_secs_f64(seconds?)
-            .map(Start::Producer)
-            .ok_or_else(out_of_range),
+        "PRODUCER_TIMESTAMP" => {
+            ProducerTimestamp::from_secs_f64(seconds?).map(Start::Producer).ok_or_else(out_of_range)
+        }
         "SERVER_TIMESTAMP" => {
             ServerTimestamp::from_secs_f64(seconds?).map(Start::Server).ok_or_else(out_of_range)
         }

@@ -181,7 +181,7 @@ struct MemoryFile {
 }
 
 impl DiskFile for MemoryFile {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(locked(&self.content).current.len() as u64)
     }
 

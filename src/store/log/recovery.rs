@@ -97,7 +97,7 @@ impl Files {
     fn add(&mut self, disk: &dyn Disk, name: String) -> Result<(), RecoverError> {
         let failed = |error| RecoverError::Io("open segment", error);
         let file = disk.open(&name).map_err(failed)?;
-        let len = file.len().map_err(failed)?;
+        let len = file.size().map_err(failed)?;
         let file = FileRef { name, len, file };
         let mut bytes = [0; SEGMENT_HEADER_BYTES];
         if len >= ENTRIES_AT {

@@ -242,7 +242,7 @@ pub fn file_len_for(bytes: u64) -> u64 {
     (ENTRIES_AT + bytes + SEAL_BYTES).next_multiple_of(ENTRIES_AT)
 }
 
-const _: () = assert!(ENTRIES_AT % ALIGNMENT == 0 && SEAL_BYTES % ALIGNMENT == 0);
+const _: () = assert!(ENTRIES_AT.is_multiple_of(ALIGNMENT) && SEAL_BYTES.is_multiple_of(ALIGNMENT));
 
 #[cfg(test)]
 mod tests {
