@@ -66,7 +66,10 @@ function snippets(stream: string, header: string | null): Snippet[] {
     {
       title: "Send with kinora",
       note: "From a camera, a file, or any GStreamer pipeline; on the camera's machine.",
-      command: `kinora produce rtsp://camera.local/stream --stream ${stream} --endpoint ${origin}`,
+      command: [
+        `kinora produce rtsp://camera.local/stream --stream ${stream} \\`,
+        `  --endpoint ${origin} --credentials kinora-data/credentials`,
+      ].join("\n"),
     },
     {
       title: "Send with GStreamer's kvssink",
