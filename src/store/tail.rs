@@ -64,9 +64,12 @@ impl OpenFragment {
         Self { number, producer, format, head, body }
     }
 
-    /// Adds bytes.
+    /// Adds bytes; none after its fate is decided, as nobody would let go of them again.
     pub fn push(&self, bytes: Bytes) {
-        locked(&self.body).pieces.push(bytes);
+        let mut body = locked(&self.body);
+        if matches!(body.fate, Fate::Open) {
+            body.pieces.push(bytes);
+        }
     }
 
     /// All pieces so far.
