@@ -54,8 +54,7 @@ pub(super) async fn put_media(
     let wants_acks = text("x-amzn-fragment-acknowledgment-required") != Some("0");
 
     let (acks, waiting_acks) = mpsc::channel(ACKS_WAITING);
-    let upload =
-        Upload { stream: media, timecodes, limits: limits(&app.config.put_media), acks };
+    let upload = Upload { stream: media, timecodes, limits: limits(&app.config.put_media), acks };
     let body = MediaBody::begin(body).await;
     let span = tracing::info_span!("put_media", stream = %stream.name());
     tokio::spawn(receive(Arc::clone(&app), upload, body).instrument(span));
@@ -122,9 +121,7 @@ fn timecode_type(kind: Option<&str>, start: Option<&str>) -> Result<TimecodeType
     match kind {
         Some("ABSOLUTE") => Ok(TimecodeType::Absolute),
         Some("RELATIVE") => Ok(TimecodeType::Relative(start)),
-        _ => Err(ApiError::invalid(
-            "x-amzn-fragment-timecode-type must be ABSOLUTE or RELATIVE.",
-        )),
+        _ => Err(ApiError::invalid("x-amzn-fragment-timecode-type must be ABSOLUTE or RELATIVE.")),
     }
 }
 
@@ -179,7 +176,9 @@ fn error_of(refusal: &Refusal) -> (u32, &'static str) {
     use mkv::ErrorKind;
     match refusal {
         Refusal::ReadFailed(_) | Refusal::TooSlow { .. } => (4000, "STREAM_READ_ERROR"),
-        Refusal::FragmentTooLarge { .. } => (4001, "MAX_FRAGMENT_SIZE_REACHED"),
+        Refusal::FragmentTooLarge { .. } | Refusal::TooManyElements { .. } => {
+            (4001, "MAX_FRAGMENT_SIZE_REACHED")
+        }
         Refusal::FragmentTooLong { .. } => (4002, "MAX_FRAGMENT_DURATION_REACHED"),
         Refusal::ConnectionTooLong => (4003, "MAX_CONNECTION_DURATION_REACHED"),
         Refusal::TimecodeNotAfterPrevious { .. } => {
