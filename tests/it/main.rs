@@ -1,15 +1,18 @@
 //! The server from outside: one module per subject, over real sockets.
 
 mod auth;
+mod bad_input;
 mod bodies;
 mod control_plane;
 mod crash;
+mod full_disk;
 mod get_media;
 mod hls;
 mod kvs;
-mod producer;
-mod put_media;
 mod lifecycle;
+mod producer;
+mod producer_heads;
+mod put_media;
 mod support;
 mod tidy;
 mod tls;
