@@ -289,3 +289,6 @@ impl Run {
         end
     }
 }
+
+#[cfg(test)]
+mod tests;
