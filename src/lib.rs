@@ -1,4 +1,4 @@
-//! kinora
+#![doc = include_str!("README.md")]
 
 pub mod types;
 

@@ -51,7 +51,10 @@ pub fn page(path: &str, request: &HeaderMap) -> Response {
 }
 
 fn content(file: &EmbeddedFile) -> Response {
-    let kind = file.metadata.mimetype().to_owned();
+    let mut kind = file.metadata.mimetype().to_owned();
+    if kind.starts_with("text/") {
+        kind.push_str("; charset=utf-8");
+    }
     ([(header::CONTENT_TYPE, kind)], file.data.clone().into_owned()).into_response()
 }
 

@@ -8,7 +8,8 @@ use http::{StatusCode, header};
 use serde_json::{Value, json};
 
 use super::{ApiError, App, AppState, Caller, Routes};
-use crate::store::StreamInfo;
+use crate::store::{FragmentInfo, StreamInfo};
+use crate::types::Millis;
 
 /// The most streams in one answer of `GET /v1/streams`.
 const MAX_LISTED: usize = 10_000;
@@ -45,14 +46,6 @@ async fn list_streams(State(app): State<AppState>, caller: Caller) -> Json<Value
 
 fn describe(app: &App, stream: &StreamInfo) -> Value {
     let bounds = app.store.media(stream.id).and_then(|media| media.bounds());
-    let fragment = |info: &crate::store::FragmentInfo| {
-        json!({
-            "fragmentNumber": info.number.to_string(),
-            "producerTimestamp": info.producer.as_secs_f64(),
-            "serverTimestamp": info.server().as_secs_f64(),
-            "durationMilliseconds": info.duration.0,
-        })
-    };
     json!({
         "name": stream.name().as_str(),
         "arn": stream.arn.to_string(),
@@ -60,8 +53,26 @@ fn describe(app: &App, stream: &StreamInfo) -> Value {
         "created": stream.created().as_secs_f64(),
         "retentionHours": stream.retention_hours,
         "tags": stream.tags,
+        "live": bounds.as_ref().is_some_and(|(_, newest)| is_live(app, newest)),
         "oldest": bounds.as_ref().map(|(oldest, _)| fragment(oldest)),
         "newest": bounds.as_ref().map(|(_, newest)| fragment(newest)),
+    })
+}
+
+/// A stream counts as live until its newest fragment ended too long ago.
+fn is_live(app: &App, newest: &FragmentInfo) -> bool {
+    let patience = Millis(app.config.hls.live_within_seconds.saturating_mul(1000));
+    newest.server().plus(newest.duration).plus(patience) > app.clock.now()
+}
+
+/// A persisted fragment, in every answer of the native API.
+pub(super) fn fragment(info: &FragmentInfo) -> Value {
+    json!({
+        "number": info.number.to_string(),
+        "producerTimestamp": info.producer.as_secs_f64(),
+        "serverTimestamp": info.server().as_secs_f64(),
+        "durationMs": info.duration.0,
+        "sizeBytes": info.size,
     })
 }
 

@@ -28,6 +28,9 @@ const STOP_CAPS: &str = "video/x-h264; video/x-h265; audio/mpeg, mpegversion=4; 
      video/x-raw; audio/x-raw";
 /// How long a file may take to be ready for a seek.
 const PREROLL_TIMEOUT: gst::ClockTime = gst::ClockTime::from_seconds(10);
+/// Colours of the test picture, as ARGB: a warm ball on a calm ground.
+const TEST_FOREGROUND: u32 = 0xfff4_a261;
+const TEST_BACKGROUND: u32 = 0xff26_4653;
 /// What `rtspsrc` may hold back to put packets into order, in milliseconds.
 const RTSP_LATENCY_MS: u32 = 200;
 
@@ -147,6 +150,7 @@ fn describe_test(picture: &TestPicture) -> String {
     let TestPicture { width, height, fps, pattern, audio, .. } = picture;
     let mut text = format!(
         "videotestsrc is-live=true pattern={pattern} \
+         foreground-color={TEST_FOREGROUND} background-color={TEST_BACKGROUND} \
          ! video/x-raw,format=I420,width={width},height={height},framerate={fps}/1 "
     );
     let overlay_exists = |name| gst::ElementFactory::find(name).is_some();

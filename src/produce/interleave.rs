@@ -11,10 +11,23 @@ use super::source::{SourceEvent, SourceFrame};
 use crate::media::mkv::{Track, TrackKind};
 use crate::types::{Millis, ProducerTimestamp};
 
-/// How far one track may run ahead of another that is silent before it stops waiting for it.
-pub const MAX_SKEW: Millis = Millis(1000);
-/// How much media is kept back while an expected track has not been described.
-pub const MAX_HEAD_WAIT: Millis = Millis(3000);
+/// How long one track waits for another, in media time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// How far one track may run ahead of another that is silent before it stops waiting for it.
+    pub skew: Millis,
+    /// How much media is kept back while an expected track has not been described.
+    pub head: Millis,
+}
+
+impl Patience {
+    /// Of a camera, whose media time is real time: more would be delay.
+    pub const LIVE: Self = Self { skew: Millis(1000), head: Millis(3000) };
+    /// Of a file, which may come much faster than it plays: a second of one track can be there
+    /// before the thread of the other had its first turn.
+    pub const FILE: Self = Self { skew: Millis(30_000), head: Millis(30_000) };
+}
+
 /// Frames kept back in all; a source that exceeds it is no longer waited for.
 pub const MAX_HELD_FRAMES: usize = 4096;
 
@@ -28,8 +41,9 @@ pub enum Interleaved {
 }
 
 /// Events of a source in, tracks and frames in order out.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Interleaver {
+    patience: Patience,
     lanes: BTreeMap<u64, Lane>,
     expected: Option<usize>,
     /// Tracks were announced; they are not waited for again.
@@ -59,6 +73,18 @@ enum Held {
 }
 
 impl Interleaver {
+    /// Nothing came yet.
+    pub fn new(patience: Patience) -> Self {
+        Self {
+            patience,
+            lanes: BTreeMap::new(),
+            expected: None,
+            begun: false,
+            changed: false,
+            ended: false,
+        }
+    }
+
     /// Takes one event; then [`Interleaver::next_output`] is to be called until it gives nothing.
     pub fn push(&mut self, event: SourceEvent) {
         match event {
@@ -128,7 +154,7 @@ impl Interleaver {
     fn head_is_ready(&self) -> bool {
         let described = self.lanes.values().filter(|lane| lane.track.is_some() || lane.ended);
         let complete = self.expected.is_some_and(|expected| described.count() >= expected);
-        complete || self.ended || self.span() > MAX_HEAD_WAIT || self.is_overfull()
+        complete || self.ended || self.span() > self.patience.head || self.is_overfull()
     }
 
     /// The lane whose first frame goes next.
@@ -142,7 +168,7 @@ impl Interleaver {
         let (_, number) = next.min()?;
         let waits = |lane: &Lane| lane.queue.is_empty() && !lane.ended && !lane.silent;
         if !self.ended && self.lanes.values().any(waits) {
-            if self.span() <= MAX_SKEW && !self.is_overfull() {
+            if self.span() <= self.patience.skew && !self.is_overfull() {
                 return None;
             }
             self.lanes.values_mut().filter(|lane| waits(lane)).for_each(|lane| lane.silent = true);

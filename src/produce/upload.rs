@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
 use super::fragmenter::{FragmentLimits, Fragmenter, Irregular, Piece};
-use super::interleave::{Interleaved, Interleaver};
+use super::interleave::{Interleaved, Interleaver, Patience};
 use super::progress::{Progress, Snapshot};
 use super::session::{Session, SessionEvent, Target};
 use super::source::{SOURCE_STOP_TIMEOUT, Source, SourceEvent};
@@ -171,11 +171,12 @@ impl Upload {
         let Options { stream, retention_hours, media_type, fragments, spool_bytes, .. } = options;
         let now = Instant::now();
         let writing_app = concat!("kinora ", env!("CARGO_PKG_VERSION")).to_owned();
+        let patience = if source.live { Patience::LIVE } else { Patience::FILE };
         Self {
             target: Target { client, stream, retention_hours, media_type },
             source,
             clock,
-            interleaver: Interleaver::default(),
+            interleaver: Interleaver::new(patience),
             fragmenter: Fragmenter::new(fragments, writing_app),
             spool: Spool::new(spool_bytes),
             session: None,

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use kinora::types::FragmentNumber;
 
 use crate::bodies::{START_MS, fragment, head};
-use crate::producer::{Head, Producer};
 use crate::kvs::frames_of;
+use crate::producer::{Head, Producer};
 use crate::support::Server;
 
 /// Rounds of kill and restart on one data directory.
@@ -63,7 +63,8 @@ async fn acknowledged_fragments_survive_kill_9_byte_for_byte() {
             uploads.push((stream, frame_bytes, upload));
         }
         // A moment that differs from round to round, spread by a fixed multiplier.
-        let moment = 60 + (seed.wrapping_add(round).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % 400;
+        let moment =
+            60 + (seed.wrapping_add(round).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % 400;
         tokio::time::sleep(Duration::from_millis(moment)).await;
         data = server.kill_9();
         for (stream, frame_bytes, upload) in uploads {

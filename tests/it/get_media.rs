@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use aws_sdk_kinesisvideomedia::types::{StartSelector, StartSelectorType};
 use aws_sdk_kinesisvideoarchivedmedia::types::{
     FragmentSelector, FragmentSelectorType, TimestampRange,
 };
+use aws_sdk_kinesisvideomedia::types::{StartSelector, StartSelectorType};
 use kinora::media::mkv::{EventKind, Frame, Reader, kvs};
 use kinora::types::FragmentNumber;
 
 use crate::bodies::{START_MS, body, end_of_fragment, fragment, head};
-use crate::producer::{Head, Producer, of_kind, put_media};
 use crate::kvs::frames_of;
+use crate::producer::{Head, Producer, of_kind, put_media};
 use crate::support::Server;
 
 /// What a consumer sees of a GetMedia body.
@@ -81,10 +81,15 @@ async fn consumer_from_earliest_goes_on_into_live_without_gap_or_repeat() {
     let (server, numbers) = server_with("camera", 3).await;
     let mut consumer = Consumer::open(&server, "camera", from(StartSelectorType::Earliest)).await;
     consumer.read_until(|c| c.complete_fragments() == 3).await;
-    let live = put_media(&server, &Head::absolute("camera"), &{
-        let later = (3..6).flat_map(|at| fragment(START_MS + at * 1000, 300));
-        [head().to_vec(), later.collect()].concat()
-    }, 512);
+    let live = put_media(
+        &server,
+        &Head::absolute("camera"),
+        &{
+            let later = (3..6).flat_map(|at| fragment(START_MS + at * 1000, 300));
+            [head().to_vec(), later.collect()].concat()
+        },
+        512,
+    );
     consumer.read_until(|c| c.complete_fragments() == 6).await;
     let live = of_kind(&live, "PERSISTED").iter().map(|ack| ack.number()).collect::<Vec<_>>();
     let expected: Vec<String> =
@@ -162,9 +167,8 @@ async fn selector_without_its_companion_is_an_invalid_argument() {
 }
 
 fn selector(kind: FragmentSelectorType, from_ms: u64, to_ms: u64) -> FragmentSelector {
-    let time = |ms: u64| {
-        aws_sdk_kinesisvideoarchivedmedia::primitives::DateTime::from_millis(ms as i64)
-    };
+    let time =
+        |ms: u64| aws_sdk_kinesisvideoarchivedmedia::primitives::DateTime::from_millis(ms as i64);
     let range = TimestampRange::builder()
         .start_timestamp(time(from_ms))
         .end_timestamp(time(to_ms))
@@ -180,11 +184,8 @@ fn selector(kind: FragmentSelectorType, from_ms: u64, to_ms: u64) -> FragmentSel
 #[tokio::test(flavor = "multi_thread")]
 async fn fragments_are_listed_by_either_clock_page_by_page() {
     let (server, numbers) = server_with("camera", 7).await;
-    let producer = selector(
-        FragmentSelectorType::ProducerTimestamp,
-        START_MS + 1_000,
-        START_MS + 5_000,
-    );
+    let producer =
+        selector(FragmentSelectorType::ProducerTimestamp, START_MS + 1_000, START_MS + 5_000);
     let mut listed = Vec::new();
     let mut token = None;
     loop {

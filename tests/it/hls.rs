@@ -9,8 +9,8 @@ use aws_sdk_kinesisvideoarchivedmedia::types::{
 use m3u8_rs::{MasterPlaylist, MediaPlaylist, Playlist};
 
 use crate::bodies::{self, body};
-use crate::producer::{Head, of_kind, put_media};
 use crate::kvs::{fixture, frames_of};
+use crate::producer::{Head, of_kind, put_media};
 use crate::support::Server;
 
 type Time = aws_sdk_kinesisvideoarchivedmedia::primitives::DateTime;
@@ -19,7 +19,12 @@ type Time = aws_sdk_kinesisvideoarchivedmedia::primitives::DateTime;
 async fn recorded() -> Server {
     let server = Server::start();
     server.create_stream("camera", 24).await;
-    let acks = put_media(&server, &Head::absolute("camera"), &fixture("kvssink-h264_aac-two_tracks"), 65_524);
+    let acks = put_media(
+        &server,
+        &Head::absolute("camera"),
+        &fixture("kvssink-h264_aac-two_tracks"),
+        65_524,
+    );
     assert!(of_kind(&acks, "ERROR").is_empty(), "{acks:?}");
     server
 }
@@ -158,7 +163,8 @@ async fn native_playlists_are_played_with_a_token_and_refused_without() {
     let variant = master(&played.body).variants.first().expect("a variant").uri.clone();
     let playlist = media(&server.get(&format!("{}{variant}", server.endpoint)).body);
     assert!(playlist.segments.iter().all(|segment| segment.program_date_time.is_some()));
-    let start = server.list_fragments("camera").await[0].producer_timestamp().expect("a time").secs();
+    let start =
+        server.list_fragments("camera").await[0].producer_timestamp().expect("a time").secs();
     let range = format!(
         "{}/v1/streams/camera/hls.m3u8?start={}&end={}",
         server.endpoint,
@@ -173,9 +179,8 @@ async fn native_playlists_are_played_with_a_token_and_refused_without() {
 #[tokio::test(flavor = "multi_thread")]
 async fn session_that_cannot_be_played_says_why() {
     let server = Server::start();
-    let session = |stream: &str| {
-        server.archive().get_hls_streaming_session_url().stream_name(stream).send()
-    };
+    let session =
+        |stream: &str| server.archive().get_hls_streaming_session_url().stream_name(stream).send();
     server.create_stream("empty", 24).await;
     let error = session("empty").await.expect_err("refused").into_service_error();
     assert!(error.is_resource_not_found_exception(), "{error:?}");

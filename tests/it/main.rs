@@ -3,6 +3,8 @@
 mod auth;
 mod bad_input;
 mod bodies;
+#[cfg(feature = "gstreamer")]
+mod browser;
 mod control_plane;
 mod crash;
 mod full_disk;
@@ -10,6 +12,8 @@ mod get_media;
 mod hls;
 mod kvs;
 mod lifecycle;
+#[cfg(feature = "gstreamer")]
+mod produce;
 mod producer;
 mod producer_heads;
 mod put_media;

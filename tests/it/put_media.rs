@@ -3,8 +3,8 @@
 use kinora::types::FragmentNumber;
 
 use crate::bodies::{self, START_MS, block, body, end_of_fragment, fragment, head};
-use crate::producer::{Ack, Head, Producer, of_kind, put_media};
 use crate::kvs::{captures, frames_of};
+use crate::producer::{Ack, Head, Producer, of_kind, put_media};
 use crate::support::Server;
 
 /// The captures of real producers come back frame for frame, however they are cut.
@@ -198,7 +198,8 @@ async fn fragment_above_the_size_limit_is_refused_and_the_server_goes_on() {
     let acks = put_media(&server, &Head::absolute("camera"), &large, 4_096);
     assert_eq!(acks.last().expect("an ack").error_id(), 4001, "{acks:?}");
     let endless = [head().to_vec(), kinora::media::mkv::cluster(START_MS).to_vec()].concat();
-    let endless = [endless, kinora::media::mkv::simple_block(1, 0, true, 1 << 30).to_vec()].concat();
+    let endless =
+        [endless, kinora::media::mkv::simple_block(1, 0, true, 1 << 30).to_vec()].concat();
     let endless = [endless, vec![0; 300_000]].concat();
     let acks = put_media(&server, &Head::absolute("camera"), &endless, 4_096);
     assert_eq!(acks.last().expect("an ack").error_id(), 4001, "{acks:?}");

@@ -12,6 +12,9 @@ use tempfile::TempDir;
 /// How clients in tests are configured; the server accepts any region.
 pub const TARGET: Target<'static> = Target { region: "us-west-2", service: "kinesisvideo" };
 
+/// A free port of the system's choice.
+const ANY_PORT: &str = "127.0.0.1:0";
+
 /// How long a server may take to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -48,20 +51,25 @@ impl Server {
     pub fn start_configured(settings: &[(&str, &str)]) -> Self {
         let mut command = command();
         command.envs(settings.iter().copied());
-        Self::launch(command, tempfile::tempdir().expect("a directory"), &[])
+        Self::launch(command, tempfile::tempdir().expect("a directory"), ANY_PORT, &[])
     }
 
     /// On a data directory that exists.
     pub fn start_in(dir: TempDir, arguments: &[&str]) -> Self {
-        Self::launch(command(), dir, arguments)
+        Self::launch(command(), dir, ANY_PORT, arguments)
     }
 
-    fn launch(mut command: Command, dir: TempDir, arguments: &[&str]) -> Self {
+    /// On the data directory and the port that another server had.
+    pub fn start_again(dir: TempDir, authority: &str) -> Self {
+        Self::launch(command(), dir, authority, &[])
+    }
+
+    fn launch(mut command: Command, dir: TempDir, listen: &str, arguments: &[&str]) -> Self {
         let mut child = command
             // Small segment files, since every server of every test prepares some.
             .env("KINORA_STORE_SEGMENT_BYTES", "4194304")
             .env("RUST_LOG", std::env::var("RUST_LOG").as_deref().unwrap_or("warn"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .args(["serve", "--listen", listen, "--data"])
             .arg(dir.path())
             .args(arguments)
             .stdout(Stdio::piped())

@@ -69,7 +69,8 @@ fn named_modules(text: &str) -> Vec<(usize, String)> {
         for (at, _) in code.match_indices("crate::") {
             let rest = &code[at + "crate::".len()..];
             let groups = rest.strip_prefix('{').map(|inner| inner.trim_end_matches("};"));
-            let names: Vec<&str> = groups.map_or_else(|| vec![rest], |all| all.split(',').collect());
+            let names: Vec<&str> =
+                groups.map_or_else(|| vec![rest], |all| all.split(',').collect());
             for name in names {
                 let end = name.trim().find(|c: char| !c.is_alphanumeric() && c != '_');
                 let name = name.trim();
@@ -105,7 +106,7 @@ fn each_layer_names_only_the_layers_below_it() {
 fn library_crates_stay_in_their_rooms() {
     let rooms: &[(&[&str], &[&str])] = &[
         (&["gst::", "gst_app::", "gst_video::"], &["produce/gstreamer"]),
-        (&["axum::", "hyper::", "http_body"], &["api", "web.rs", "cli"]),
+        (&["axum::", "hyper::", "http_body"], &["api", "web.rs", "cli", "produce/tests"]),
         (&["redb::"], &["store"]),
         (&["std::env::var"], &["config.rs", "client", "cli", "media/mkv/tests"]),
     ];

@@ -17,7 +17,7 @@ const SHORTCUTS: [string, number][] = [
   ["Last hour", 3600],
 ];
 
-/** Chooses a stretch of the recording and plays it. */
+/** Chooses a stretch of the recording, on the producer's clock, and plays it. */
 export function Archive({ stream, range, authorization, onSignedOut }: Props) {
   const { oldest, newest } = stream;
   if (!oldest || !newest) {
@@ -25,8 +25,9 @@ export function Archive({ stream, range, authorization, onSignedOut }: Props) {
       <p class="hint">Nothing is recorded on this stream yet. Start a camera, then look here.</p>
     );
   }
-  const last = Math.ceil(newest.serverTimestamp + newest.durationMs / 1000);
-  const first = Math.floor(oldest.serverTimestamp);
+  const last = Math.ceil(newest.producerTimestamp + newest.durationMs / 1000);
+  const first = Math.floor(oldest.producerTimestamp);
+  // What the form begins with; it keeps what is typed while the recording grows.
   const chosen = range ?? { start: Math.max(first, last - 60), end: last };
   const show = (start: number, end: number) => {
     location.hash = archiveRoute(stream.name, { start, end });
@@ -57,7 +58,7 @@ export function Archive({ stream, range, authorization, onSignedOut }: Props) {
           </button>
         ))}
       </fieldset>
-      <RangeForm key={`${chosen.start}-${chosen.end}`} chosen={chosen} onShow={show} />
+      <RangeForm key={range ? archiveRoute("", range) : ""} chosen={chosen} onShow={show} />
     </>
   );
 }

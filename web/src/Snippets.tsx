@@ -60,7 +60,7 @@ function snippets(stream: string, header: string | null): Snippet[] {
       command: [
         "export AWS_SHARED_CREDENTIALS_FILE=kinora-data/credentials AWS_DEFAULT_REGION=us-east-1",
         `aws --endpoint-url ${origin} kinesisvideo describe-stream --stream-name ${stream}`,
-        `aws --endpoint-url ${origin} kinesis-video-archived-media list-fragments --stream-name ${stream}`,
+        `aws --endpoint-url ${origin} kinesis-video-archived-media get-hls-streaming-session-url --stream-name ${stream}`,
       ].join("\n"),
     },
     {

@@ -41,7 +41,9 @@ pub(super) async fn get_media_for_fragment_list(
                 Err(error) => {
                     tracing::warn!("GetMediaForFragmentList: fragment {number}: {error}");
                     let (code, id) = match error {
-                        ReadError::NotFound | ReadError::StreamDeleted => ("FRAGMENT_NOT_FOUND", 4000),
+                        ReadError::NotFound | ReadError::StreamDeleted => {
+                            ("FRAGMENT_NOT_FOUND", 4000)
+                        }
                         ReadError::Damaged(_) | ReadError::Io { .. } => ("INTERNAL_ERROR", 5000),
                     };
                     Some((vec![kvs::error_tags(Some(number), code, id)], None))
@@ -49,7 +51,8 @@ pub(super) async fn get_media_for_fragment_list(
             }
         }
     });
-    let bytes = documents
-        .flat_map(|pieces| stream::iter(pieces.into_iter().map(Ok::<Bytes, std::convert::Infallible>)));
+    let bytes = documents.flat_map(|pieces| {
+        stream::iter(pieces.into_iter().map(Ok::<Bytes, std::convert::Infallible>))
+    });
     Ok(([(header::CONTENT_TYPE, "video/webm")], Body::from_stream(bytes)).into_response())
 }

@@ -20,10 +20,8 @@ use crate::wire::token::{Purpose, TokenError};
 /// Where the handlers below are mounted.
 pub(super) const FOLDER: &str = "/hls/v1/";
 /// Players come back for a live playlist within its target duration; nothing may keep it.
-const PLAYLIST_HEADERS: [(header::HeaderName, &str); 2] = [
-    (header::CONTENT_TYPE, "application/vnd.apple.mpegurl"),
-    (header::CACHE_CONTROL, "no-store"),
-];
+const PLAYLIST_HEADERS: [(header::HeaderName, &str); 2] =
+    [(header::CONTENT_TYPE, "application/vnd.apple.mpegurl"), (header::CACHE_CONTROL, "no-store")];
 /// A segment's bytes depend on nothing but the stored fragment.
 const SEGMENT_HEADERS: [(header::HeaderName, &str); 2] = [
     (header::CONTENT_TYPE, "video/mp4"),
@@ -55,8 +53,7 @@ pub(super) async fn media_playlist(
 ) -> Result<Response, ApiError> {
     let Opened { stream, session, token } = Opened::from_link(&app, &link)?;
     let links = SessionLinks { folder: "", token: &token };
-    let text =
-        hls::media_playlist(&app.packager, &stream, &session, link.track()?, &links).await?;
+    let text = hls::media_playlist(&app.packager, &stream, &session, link.track()?, &links).await?;
     app.metrics.hls_playlists.add(1);
     Ok((PLAYLIST_HEADERS, text).into_response())
 }
@@ -68,8 +65,7 @@ pub(super) async fn init_segment(
     let Opened { stream, session, .. } = Opened::from_link(&app, &link)?;
     let format = link.sequence_number.map(FormatId);
     let format = format.ok_or_else(|| ApiError::invalid("SequenceNumber must be given."))?;
-    let bytes =
-        hls::init_segment(&app.packager, &stream, &session, link.track()?, format).await?;
+    let bytes = hls::init_segment(&app.packager, &stream, &session, link.track()?, format).await?;
     Ok((SEGMENT_HEADERS, bytes).into_response())
 }
 
@@ -142,8 +138,7 @@ impl Opened {
         folder: &str,
     ) -> Result<Response, ApiError> {
         let links = SessionLinks { folder, token: &self.token };
-        let text =
-            hls::master_playlist(&app.packager, &self.stream, &self.session, &links).await?;
+        let text = hls::master_playlist(&app.packager, &self.stream, &self.session, &links).await?;
         app.metrics.hls_playlists.add(1);
         Ok((PLAYLIST_HEADERS, text).into_response())
     }
@@ -167,10 +162,7 @@ impl Links for SessionLinks<'_> {
         let token = self.token;
         self.write(
             text,
-            format_args!(
-                "getHLSMediaPlaylist.m3u8?SessionToken={token}&TrackNumber={}",
-                track.0
-            ),
+            format_args!("getHLSMediaPlaylist.m3u8?SessionToken={token}&TrackNumber={}", track.0),
         );
     }
 

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use super::get_hls_streaming_session_url::check_range;
 use super::hls::{FOLDER, Opened};
+use crate::api::native::fragment;
 use crate::api::{ApiError, App, AppState, Caller, find_stream};
 use crate::serve::hls::{Discontinuity, Playback, SelectorClock, Session, UnplayableTracks};
-use crate::store::{FragmentInfo, Order};
+use crate::store::Order;
 use crate::types::{Millis, ProducerTimestamp, ServerTimestamp, StreamId};
 
 /// Fragments in one answer of the listing.
@@ -50,7 +51,7 @@ pub(super) async fn on_demand(
     if range.start.is_none() {
         return Err(ApiError::invalid("start must be given, and end unless it is now."));
     }
-    let order = range.order(app.clock.now())?;
+    let order = range.order(app.clock.now().as_millis())?;
     check_range(order, &app.config.hls)?;
     let results = app.config.hls.max_playlist_fragments;
     let session = session(&app, stream, Playback::OnDemand(order), results);
@@ -70,19 +71,10 @@ pub(super) async fn fragments(
     if !(1..=MOST_LISTED).contains(&limit) {
         return Err(ApiError::invalid(format!("limit must be from 1 to {MOST_LISTED}.")));
     }
-    let found = media.list(range.order(app.clock.now())?, None, limit);
+    // A producer's clock may be ahead of ours: without an end, everything is listed.
+    let found = media.list(range.order(i64::MAX)?, None, limit);
     let fragments: Vec<Value> = found.iter().map(fragment).collect();
     Ok(Json(json!({ "fragments": fragments })))
-}
-
-fn fragment(info: &FragmentInfo) -> Value {
-    json!({
-        "fragmentNumber": info.number.to_string(),
-        "producerTimestamp": info.producer.as_secs_f64(),
-        "serverTimestamp": info.server().as_secs_f64(),
-        "durationMilliseconds": info.duration.0,
-        "sizeBytes": info.size,
-    })
 }
 
 fn readable(app: &App, name: &str, caller: &Caller) -> Result<StreamId, ApiError> {
@@ -107,11 +99,11 @@ fn session(app: &App, stream: StreamId, playback: Playback, results: usize) -> S
 }
 
 impl Range {
-    /// An absent start is the beginning, an absent end is now.
-    fn order(&self, now: ServerTimestamp) -> Result<Order, ApiError> {
+    /// An absent start is the beginning.
+    fn order(&self, absent_end: i64) -> Result<Order, ApiError> {
         let from = self.start.as_deref().map(millis).transpose()?;
         let to = self.end.as_deref().map(millis).transpose()?;
-        let (from, to) = (from.unwrap_or(0), to.unwrap_or(now.as_millis()));
+        let (from, to) = (from.unwrap_or(0), to.unwrap_or(absent_end));
         match self.clock.as_deref() {
             None | Some("producer") => Ok(Order::Producer {
                 from: ProducerTimestamp::from_millis(from),

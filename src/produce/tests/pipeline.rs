@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::client::{Ack, AckKind};
 use crate::produce::fragmenter::{FragmentLimits, Fragmenter, Piece};
-use crate::produce::interleave::{Interleaved, Interleaver};
+use crate::produce::interleave::{Interleaved, Interleaver, Patience};
 use crate::produce::source::SourceEvent;
 use crate::produce::spool::{Applied, Next, Spool};
 use crate::types::Millis;
@@ -37,7 +37,7 @@ fn beginnings(pieces: &[Piece]) -> Vec<i64> {
 }
 
 fn order(events: Vec<SourceEvent>) -> Vec<Interleaved> {
-    let mut interleaver = Interleaver::default();
+    let mut interleaver = Interleaver::new(Patience::LIVE);
     let mut out = Vec::new();
     for event in events {
         interleaver.push(event);
@@ -313,7 +313,7 @@ proptest! {
     ) {
         let limits = FragmentLimits { target: Millis(300), ..FragmentLimits::default() };
         let mut fragmenter = Fragmenter::new(limits, "test".to_owned());
-        let mut interleaver = Interleaver::default();
+        let mut interleaver = Interleaver::new(Patience::LIVE);
         let mut spool = Spool::new(usize::MAX);
         let mut durable = BTreeMap::new();
         let mut sent = Vec::new();

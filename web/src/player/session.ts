@@ -50,7 +50,7 @@ const TICK_MS = 500;
 const STALL_MS = 1_500;
 /** Stalled for this long with nothing new on the server: the camera has stopped. */
 const ASLEEP_MS = 5_000;
-/** Stalled for this long although the server has newer fragments: start over. */
+/** Stalled for this long after the server told of newer fragments: start over. */
 const RESTART_MS = 6_000;
 /** A playback that ran for this long starts its back-off from the beginning. */
 const HEALTHY_MS = 10_000;
@@ -69,7 +69,8 @@ export class Session {
   private lastTime = 0;
   private progressAt = performance.now();
   private newest: string | null = null;
-  private newestAt = Number.NEGATIVE_INFINITY;
+  /** When the server first told of a newer fragment than those that led to the stall. */
+  private newsAt: number | null = null;
   private mediaRecoveryAt = Number.NEGATIVE_INFINITY;
 
   constructor(
@@ -96,7 +97,7 @@ export class Session {
     const known = this.newest !== null;
     this.newest = number;
     if (!known) return;
-    this.newestAt = performance.now();
+    this.newsAt ??= performance.now();
     if (this.state.kind === "waiting") this.startOver();
   }
 
@@ -140,7 +141,7 @@ export class Session {
     hls.attachMedia(this.video);
     this.hls = hls;
     this.startedAt = performance.now();
-    this.progressAt = performance.now();
+    this.progressAt = this.startedAt;
   }
 
   private play(): void {
@@ -210,6 +211,7 @@ export class Session {
     if (time !== this.lastTime) {
       this.lastTime = time;
       this.progressAt = now;
+      this.newsAt = null;
     }
     this.listener.onFacts(this.facts());
     if (this.video.ended) this.setState({ kind: "ended" });
@@ -220,6 +222,7 @@ export class Session {
 
   private pausedByHand(now: number): void {
     this.progressAt = now;
+    this.newsAt = null;
     this.setState({ kind: "paused" });
   }
 
@@ -230,13 +233,14 @@ export class Session {
 
   private stalled(now: number): void {
     const still = now - this.progressAt;
-    const serverMovedOn = this.newestAt > this.progressAt;
+    const started = this.lastTime > 0;
     // A hidden tab is throttled by the browser: its stalls mean nothing.
-    if (this.source.live && still > RESTART_MS && serverMovedOn && !document.hidden) {
+    const overdue = this.newsAt !== null && now - Math.max(this.newsAt, this.startedAt);
+    if (this.source.live && overdue && overdue > RESTART_MS && !document.hidden) {
       this.scheduleRestart("Playback stalled.");
-    } else if (this.source.live && still > ASLEEP_MS && !serverMovedOn && this.lastTime > 0) {
+    } else if (this.source.live && started && still > ASLEEP_MS && this.newsAt === null) {
       this.setState({ kind: "asleep" });
-    } else if (still > STALL_MS && this.lastTime > 0) {
+    } else if (started && still > STALL_MS) {
       this.setState({ kind: "buffering" });
     }
   }

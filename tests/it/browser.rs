@@ -1,0 +1,127 @@
+//! The console in a real browser, as somebody sees it who has just run `make demo`.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{Server, command};
+
+/// How long a process may take to end after SIGINT.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+
+#[test]
+fn demo_plays_live_and_recorded_and_leaves_nothing_behind() {
+    let _turn = one_browser_at_a_time();
+    let temporary = tempfile::tempdir().expect("a directory");
+    let mut demo = command();
+    demo.args(["demo", "--listen", "127.0.0.1:0"])
+        .env("TMPDIR", temporary.path())
+        .env("KINORA_STORE_SEGMENT_BYTES", "4194304");
+    let mut demo = Process::start(&mut demo);
+    let line = demo.line().expect("the demo prints its link");
+    let link = line.strip_prefix("kinora demo: watch it at ").expect(&line);
+    assert!(!link.contains(":0/"), "the link names the real port: {link}");
+
+    browse("demo", link, |request| panic!("the demo's browser asks: {request}"));
+
+    assert_eq!(demo.interrupt().code(), Some(0));
+    let left: Vec<_> = std::fs::read_dir(temporary.path()).expect("a directory").collect();
+    assert!(left.is_empty(), "the demo leaves {left:?}");
+}
+
+#[test]
+fn playing_goes_on_by_itself_when_the_camera_returns() {
+    let _turn = one_browser_at_a_time();
+    let server = Server::start();
+    let mut camera = Some(start_camera(&server));
+    let link = server.key(&["link", "--url", &server.endpoint]);
+    browse("pause", link.trim(), |request| match request {
+        "stop the camera" => {
+            let camera = camera.take().expect("it runs");
+            assert_eq!(camera.interrupt().code(), Some(0));
+        }
+        "start the camera" => camera = Some(start_camera(&server)),
+        other => panic!("the browser asks: {other}"),
+    });
+}
+
+/// Two browsers that decode video at a time are too much for a small machine.
+fn one_browser_at_a_time() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn start_camera(server: &Server) -> Process {
+    let mut produce = command();
+    produce
+        .args(["produce", "test://", "--stream", "door", "--fragment-seconds", "1"])
+        .args(["--endpoint", &server.endpoint, "--credentials"])
+        .arg(server.data().join("credentials"));
+    Process::start(&mut produce)
+}
+
+/// Runs a scenario of the browser script to its good end, doing what its lines ask for.
+fn browse(scenario: &str, link: &str, mut request: impl FnMut(&str)) {
+    let script = root().join("tests/browser/live.mjs");
+    let mut browser = Process::start(Command::new("node").arg(script).args([scenario, link]));
+    while let Some(line) = browser.line() {
+        request(&line);
+    }
+    assert!(browser.wait().success(), "the browser script failed; it says why above");
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}
+
+/// A child process with its standard output in hand, killed when dropped.
+struct Process {
+    child: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Process {
+    fn start(command: &mut Command) -> Self {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let mut child = child.unwrap_or_else(|error| {
+            panic!("{:?}: {error}; `make setup` installs what is missing", command.get_program())
+        });
+        let output = BufReader::new(child.stdout.take().expect("standard output is piped"));
+        Self { child, output }
+    }
+
+    /// The next line of its standard output; `None` at the end.
+    fn line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("text");
+        (!line.is_empty()).then(|| line.trim_end().to_owned())
+    }
+
+    /// Sends SIGINT, as Ctrl-C does, and waits for the end.
+    fn interrupt(mut self) -> ExitStatus {
+        kill_process(Pid::from_child(&self.child), Signal::INT).expect("it runs");
+        self.wait()
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("our own child") {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "it does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
