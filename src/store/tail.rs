@@ -4,8 +4,9 @@ use std::sync::Mutex;
 
 use bytes::Bytes;
 
-use super::fragments::{FormatId, FragmentInfo};
+use super::fragments::FragmentInfo;
 use super::locked;
+use super::log::entry::FormatId;
 use crate::types::{FragmentNumber, ProducerTimestamp};
 
 /// A fragment from its beginning until it is persisted or given up. Its bytes are held here and

@@ -8,9 +8,9 @@
 use std::ops::Range;
 
 use super::commit::Finished;
-use super::fragments::{FormatId, FragmentInfo};
+use super::fragments::FragmentInfo;
 use super::index::Record;
-use super::log::entry::{HEADER_BYTES, Kind, Lsn};
+use super::log::entry::{FormatId, HEADER_BYTES, Kind, Lsn};
 use super::log::reader::{Place, header_of};
 use super::log::segment::Segments;
 use crate::types::{ProducerTimestamp, StreamId};

@@ -67,7 +67,9 @@ async fn error_names_the_fragment_that_was_lost_and_nothing_behind_it_is_called_
         writing_app: "test".to_owned(),
         tracks: vec![track],
     });
-    let fragments = [fragment(1_000, 100), fragment(2_000, 90_000), fragment(3_000, 100)];
+    // The last one is still open when the second is lost.
+    let fragments = [(1_000, 100), (2_000, 90_000), (3_000, 100), (4_000, 100)];
+    let fragments = fragments.map(|(timecode_ms, bytes)| fragment(timecode_ms, bytes));
     let stream = stream_in(&store);
     let (end, acks) = upload(stream.clone(), [head.to_vec(), fragments.concat()].concat()).await;
     assert!(matches!(end, End::Refused(Refusal::NotPersisted(_))), "{end:?}");
@@ -80,6 +82,6 @@ async fn error_names_the_fragment_that_was_lost_and_nothing_behind_it_is_called_
         })
         .collect();
     assert_eq!(told, [("PERSISTED", Some(1_000)), ("ERROR", Some(2_000))], "{acks:?}");
-    // It is there all the same, and found to be when it is sent again.
+    // The third is there all the same, and found to be when it is sent again.
     assert_eq!(stream.newest(10).len(), 2);
 }
