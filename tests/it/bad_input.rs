@@ -92,18 +92,18 @@ async fn bodies_that_never_end_are_ended_with_their_error() {
     let void = |len: usize| [&[0xec][..], &size(len), &vec![0; len]].concat();
     let tags: Vec<u8> = tag("more", "and more").to_vec();
     let same_block = block(1, 0, false, &[7; 900]);
-    let cases: [(&str, Vec<u8>, Vec<u8>, &[u64]); 8] = [
-        ("noise", vec![], vec![0x9d; 4_096], &[4006]),
-        ("zeros", vec![], vec![0; 4_096], &[4006]),
-        ("heads", vec![], head().to_vec().repeat(20), &[4006]),
-        ("voids in the head", head().to_vec(), void(60_000), &[4006]),
-        ("tags in the head", head().to_vec(), tags.repeat(100), &[4006]),
-        ("tiny elements in a cluster", in_cluster.clone(), [0xec, 0x80].repeat(4_000), &[4001]),
-        ("frames", in_cluster.clone(), same_block.repeat(60), &[4001]),
-        ("tags behind a cluster", in_cluster.clone(), tags.repeat(100), &[4009]),
+    let cases = [
+        ("noise", vec![], vec![0x9d; 4_096], 4006),
+        ("zeros", vec![], vec![0; 4_096], 4006),
+        ("heads", vec![], head().to_vec().repeat(20), 4006),
+        ("voids in the head", head().to_vec(), void(60_000), 4006),
+        ("tags in the head", head().to_vec(), tags.repeat(100), 4006),
+        ("tiny elements in a cluster", in_cluster.clone(), [0xec, 0x80].repeat(4_000), 4001),
+        ("frames", in_cluster.clone(), same_block.repeat(60), 4001),
+        ("tags behind a cluster", in_cluster.clone(), tags.repeat(100), 4009),
     ];
     let before = server.resident_bytes();
-    for (name, start, endless, errors) in cases {
+    for (name, start, endless, error) in cases {
         let mut producer = Producer::connect(&server, &Head::absolute("camera"));
         producer.send(&start);
         let mut sent = 0;
@@ -119,7 +119,7 @@ async fn bodies_that_never_end_are_ended_with_their_error() {
         let acks = producer.remaining_acks();
         let last = acks.last().unwrap_or_else(|| panic!("{name}: no ack"));
         assert_eq!(last.event(), "ERROR", "{name}: {acks:?}");
-        assert!(errors.contains(&last.error_id()), "{name}: {acks:?}");
+        assert_eq!(last.error_id(), error, "{name}: {acks:?}");
         assert!(sent < 120 << 20, "{name}: {sent} bytes were taken");
     }
     assert_flat(&server, before + (64 << 20));

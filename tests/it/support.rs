@@ -154,7 +154,7 @@ impl Server {
     pub fn start_at(path: &Path, settings: &[(&str, &str)]) -> Self {
         let mut command = command();
         command.envs(settings.iter().copied());
-        Self::launch(command, tempfile::tempdir_in(path).expect("a directory"), &[])
+        Self::launch(command, tempfile::tempdir_in(path).expect("a directory"), ANY_PORT, &[])
     }
 
     fn take_dir(&mut self) -> TempDir {
@@ -179,7 +179,7 @@ impl Server {
         let Request { method, path, query, headers } = request;
         let query = if query.is_empty() { String::new() } else { format!("?{query}") };
         let mut text = format!("{method} {path}{query} HTTP/1.1\r\n");
-        for (name, value) in headers.iter().copied() {
+        for (name, value) in *headers {
             text.push_str(&format!("{name}: {value}\r\n"));
         }
         for (name, value) in added {
