@@ -60,6 +60,7 @@ impl Server {
     }
 
     /// On the data directory and the port that another server had.
+    #[cfg(feature = "gstreamer")]
     pub fn start_again(dir: TempDir, authority: &str) -> Self {
         Self::launch(command(), dir, authority, &[])
     }
