@@ -53,11 +53,16 @@ impl Minimum {
         self.ends
     }
 
+    /// Begins a period anew, whatever this one brought.
+    pub(super) fn restart(&mut self, now: Instant) {
+        self.bytes = 0;
+        self.ends = now + self.period;
+    }
+
     /// Ends the period; false when it brought too little.
     pub(super) fn is_met(&mut self, now: Instant) -> bool {
         let met = self.bytes >= self.bytes_per_period.max(1);
-        self.bytes = 0;
-        self.ends = now + self.period;
+        self.restart(now);
         met
     }
 }

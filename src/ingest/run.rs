@@ -48,12 +48,19 @@ pub enum End {
     Shutdown,
 }
 
-type Persist = Pin<Box<dyn Future<Output = (i64, Result<FragmentInfo, PersistError>)> + Send>>;
+type Persist = Pin<Box<dyn Future<Output = (Named, Result<FragmentInfo, PersistError>)> + Send>>;
+
+/// What an acknowledgement calls a fragment.
+#[derive(Clone, Copy)]
+struct Named {
+    timecode_ms: i64,
+    number: FragmentNumber,
+}
 
 /// The fragment being received.
 struct Open {
     writer: FragmentWriter,
-    timecode_ms: i64,
+    named: Named,
 }
 
 struct Run {
@@ -63,6 +70,9 @@ struct Run {
     acks: mpsc::Sender<Ack>,
     open: Option<Open>,
     persists: FuturesOrdered<Persist>,
+    /// The first fragment that could not be made durable. From then on nothing is acknowledged as
+    /// persisted any more: a producer takes that ack to cover all that it sent before.
+    lost: Option<Named>,
     fragments: Pace,
 }
 
@@ -81,6 +91,7 @@ where
         acks,
         open: None,
         persists: FuturesOrdered::new(),
+        lost: None,
         fragments: Pace::new(limits.fragments_per_second, Instant::now()),
     };
     let end = tokio::select! {
@@ -107,6 +118,11 @@ impl Run {
             tokio::select! {
                 biased;
                 Some(persisted) = self.persists.next() => {
+                    if self.persists.len() + 1 == self.limits.unpersisted_fragments {
+                        // The producer's silence was our doing, and ends now.
+                        last_data = Instant::now();
+                        minimum.restart(last_data);
+                    }
                     if let Err(end) = self.persisted(persisted).await {
                         return end;
                     }
@@ -114,14 +130,15 @@ impl Run {
                 data = body.next(), if !self.waits_for_disk() => {
                     let taken = match data {
                         Some(Ok(data)) => {
-                            last_data = Instant::now();
-                            last_sign_of_life = last_data;
                             minimum.add(data.len());
-                            let wait = pace.take(data.len() as u64, last_data);
+                            let wait = pace.take(data.len() as u64, Instant::now());
                             let taken = self.push(&data).await;
                             if !wait.is_zero() {
                                 time::sleep(wait).await;
                             }
+                            // Not before the push, which may have waited for the disk.
+                            last_data = Instant::now();
+                            last_sign_of_life = last_data;
                             taken
                         }
                         Some(Err(error)) => Err(End::Broken(error.to_string())),
@@ -189,7 +206,7 @@ impl Run {
                     self.stream.ready().await;
                     let writer = self.stream.begin(head, producer, format);
                     let number = writer.number();
-                    self.open = Some(Open { writer, timecode_ms });
+                    self.open = Some(Open { writer, named: Named { timecode_ms, number } });
                     self.ack(Ack::Buffering { timecode_ms, number }).await?;
                     let wait = self.fragments.take(1, Instant::now());
                     if !wait.is_zero() {
@@ -199,11 +216,10 @@ impl Run {
                 Output::Cluster(bytes) => self.with_open(|open| open.writer.push(bytes)),
                 Output::Trailer(bytes) => self.with_open(|open| open.writer.push_trailer(bytes)),
                 Output::Complete { duration } => {
-                    let Some(Open { writer, timecode_ms }) = self.open.take() else { continue };
-                    let number = writer.number();
+                    let Some(Open { writer, named }) = self.open.take() else { continue };
                     let persisted = writer.finish(duration);
-                    self.persists
-                        .push_back(Box::pin(async move { (timecode_ms, persisted.await) }));
+                    self.persists.push_back(Box::pin(async move { (named, persisted.await) }));
+                    let Named { timecode_ms, number } = named;
                     self.ack(Ack::Received { timecode_ms, number }).await?;
                 }
             }
@@ -219,12 +235,20 @@ impl Run {
 
     async fn persisted(
         &mut self,
-        (timecode_ms, result): (i64, Result<FragmentInfo, PersistError>),
+        (named, result): (Named, Result<FragmentInfo, PersistError>),
     ) -> Result<(), End> {
         match result {
-            Ok(info) => self.ack(Ack::Persisted { timecode_ms, number: info.number }).await,
-            Err(PersistError::StreamDeleted) => Err(End::Refused(Refusal::StreamNotActive)),
-            Err(error) => Err(End::Refused(Refusal::NotPersisted(error))),
+            _ if self.lost.is_some() => Ok(()),
+            Ok(FragmentInfo { number, .. }) => {
+                self.ack(Ack::Persisted { timecode_ms: named.timecode_ms, number }).await
+            }
+            Err(error) => {
+                self.lost = Some(named);
+                Err(End::Refused(match error {
+                    PersistError::StreamDeleted => Refusal::StreamNotActive,
+                    error => Refusal::NotPersisted(error),
+                }))
+            }
         }
     }
 
@@ -237,34 +261,24 @@ impl Run {
 
     /// Gives the open fragment up, waits for what is on its way to the disk, and tells a refused
     /// producer why.
-    async fn end<B, E>(mut self, end: End, body: B) -> End
+    async fn end<B, E>(mut self, mut end: End, mut body: B) -> End
     where
         B: Stream<Item = Result<Bytes, E>> + Unpin,
     {
-        let open: Option<(i64, FragmentNumber)> =
-            self.open.take().map(|open| (open.timecode_ms, open.writer.number()));
+        let open = self.open.take().map(|open| open.named);
         while let Some(persisted) = self.persists.next().await {
-            if let Err(worse) = self.persisted(persisted).await
-                && matches!(end, End::Complete)
+            // The earliest fragment that is lost is the one to tell about.
+            if let Err(worse @ End::Refused(_)) = self.persisted(persisted).await
+                && matches!(end, End::Complete | End::Refused(_))
             {
-                return self.refuse(worse, None, body).await;
+                end = worse;
             }
         }
-        self.refuse(end, open, body).await
-    }
-
-    async fn refuse<B, E>(
-        mut self,
-        end: End,
-        open: Option<(i64, FragmentNumber)>,
-        mut body: B,
-    ) -> End
-    where
-        B: Stream<Item = Result<Bytes, E>> + Unpin,
-    {
         let End::Refused(refusal) = &end else { return end };
-        let timecode_ms = open.map(|(timecode, _)| timecode).or(self.session.open_timecode_ms());
-        let number = open.map(|(_, number)| number);
+        let named = self.lost.or(open);
+        let timecode_ms = named.map(|named| named.timecode_ms);
+        let timecode_ms = timecode_ms.or_else(|| self.session.open_timecode_ms());
+        let number = named.map(|named| named.number);
         let error = Ack::Error { timecode_ms, number, refusal: refusal.clone() };
         if self.ack(error).await.is_ok() {
             // The response ends with the acks, the request when the producer has seen it.
@@ -275,3 +289,6 @@ impl Run {
         end
     }
 }
+
+#[cfg(test)]
+mod tests;

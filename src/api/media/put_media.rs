@@ -176,7 +176,9 @@ fn error_of(refusal: &Refusal) -> (u32, &'static str) {
     use mkv::ErrorKind;
     match refusal {
         Refusal::ReadFailed(_) | Refusal::TooSlow { .. } => (4000, "STREAM_READ_ERROR"),
-        Refusal::FragmentTooLarge { .. } => (4001, "MAX_FRAGMENT_SIZE_REACHED"),
+        Refusal::FragmentTooLarge { .. } | Refusal::TooManyElements { .. } => {
+            (4001, "MAX_FRAGMENT_SIZE_REACHED")
+        }
         Refusal::FragmentTooLong { .. } => (4002, "MAX_FRAGMENT_DURATION_REACHED"),
         Refusal::ConnectionTooLong => (4003, "MAX_CONNECTION_DURATION_REACHED"),
         Refusal::TimecodeNotAfterPrevious { .. } => {
