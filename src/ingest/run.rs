@@ -1,7 +1,7 @@
 //! One upload: the session's outputs go to the store, the store's answers become acks.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,13 +10,11 @@ use futures_util::stream::{FuturesOrdered, Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::{self, Instant};
 
-use super::pace::{Minimum, Pace};
+use super::pace::{Pace, Times};
 use super::{Ack, Limits, Output, Refusal, Session, TimecodeType};
 use crate::store::{FragmentInfo, FragmentWriter, MediaStream, PersistError};
 use crate::types::FragmentNumber;
 
-/// How long a quiet connection waits for its next sign of life (an IDLE ack).
-const IDLE_ACK: Duration = Duration::from_secs(10);
 /// How long a producer may leave its acks unread.
 const ACK_UNREAD: Duration = Duration::from_secs(30);
 /// How long the rest of a refused upload is read and thrown away, so that closing the connection
@@ -95,78 +93,74 @@ where
         fragments: Pace::new(limits.fragments_per_second, Instant::now()),
     };
     let end = tokio::select! {
-        end = run.receive(&mut body) => end,
+        received = run.receive(&mut body) => received.err().unwrap_or(End::Complete),
         () = shutdown => End::Shutdown,
     };
     run.end(end, body).await
 }
 
 impl Run {
-    async fn receive<B, E>(&mut self, body: &mut B) -> End
+    /// Receives to the body's end.
+    async fn receive<B, E>(&mut self, body: &mut B) -> Result<(), End>
     where
         B: Stream<Item = Result<Bytes, E>> + Unpin,
         E: std::fmt::Display,
     {
         let start = Instant::now();
         let mut pace = Pace::new(self.limits.bytes_per_second, start);
-        let mut minimum =
-            Minimum::new(self.limits.minimum_bytes_per_second, self.limits.idle, start);
-        let connection_ends = start + self.limits.connection;
-        let mut last_data = start;
-        let mut last_sign_of_life = start;
+        let mut times = Times::new(&self.limits, start);
+        // Data only moves the times further away, so one timer that is set again when it fires
+        // does for all of them, and a frame costs no timer at all.
+        let mut timer = pin!(time::sleep_until(times.next()));
         loop {
             tokio::select! {
                 biased;
                 Some(persisted) = self.persists.next() => {
                     if self.persists.len() + 1 == self.limits.unpersisted_fragments {
                         // The producer's silence was our doing, and ends now.
-                        last_data = Instant::now();
-                        minimum.restart(last_data);
+                        times.forgive(Instant::now());
                     }
-                    if let Err(end) = self.persisted(persisted).await {
-                        return end;
-                    }
+                    self.persisted(persisted).await?;
                 }
                 data = body.next(), if !self.waits_for_disk() => {
-                    let taken = match data {
+                    match data {
                         Some(Ok(data)) => {
-                            minimum.add(data.len());
                             let wait = pace.take(data.len() as u64, Instant::now());
-                            let taken = self.push(&data).await;
+                            self.push(&data).await?;
                             if !wait.is_zero() {
                                 time::sleep(wait).await;
                             }
                             // Not before the push, which may have waited for the disk.
-                            last_data = Instant::now();
-                            last_sign_of_life = last_data;
-                            taken
+                            times.brought(data.len(), Instant::now());
                         }
-                        Some(Err(error)) => Err(End::Broken(error.to_string())),
-                        None => self.finish().await.and(Err(End::Complete)),
-                    };
-                    if let Err(end) = taken {
-                        return end;
+                        Some(Err(error)) => return Err(End::Broken(error.to_string())),
+                        None => return self.finish().await,
                     }
                 }
-                () = time::sleep_until(last_data + self.limits.idle), if !self.waits_for_disk() => {
-                    return self.idle();
-                }
-                () = time::sleep_until(last_sign_of_life + IDLE_ACK) => {
-                    last_sign_of_life = Instant::now();
-                    if let Err(end) = self.ack(Ack::Idle).await {
-                        return end;
-                    }
-                }
-                () = time::sleep_until(minimum.deadline()) => {
-                    if !minimum.is_met(Instant::now()) && !self.waits_for_disk() {
-                        return self.idle();
-                    }
-                }
-                () = time::sleep_until(connection_ends) => {
-                    return End::Refused(Refusal::ConnectionTooLong);
+                () = timer.as_mut() => {
+                    self.on_time(&mut times).await?;
+                    timer.as_mut().reset(times.next());
                 }
             }
         }
+    }
+
+    /// Acts on the times that have come.
+    async fn on_time(&mut self, times: &mut Times) -> Result<(), End> {
+        let now = Instant::now();
+        if self.waits_for_disk() {
+            times.forgive(now);
+        }
+        if times.is_idle(now) {
+            return Err(self.idle());
+        }
+        if times.wants_sign_of_life(now) {
+            self.ack(Ack::Idle).await?;
+        }
+        if now >= times.connection_ends {
+            return Err(End::Refused(Refusal::ConnectionTooLong));
+        }
+        Ok(())
     }
 
     /// A producer that is held back by our disk is not slow.

@@ -347,7 +347,12 @@ impl MediaStream {
 
     /// Wakes all that wait for the stream.
     pub(super) fn wake(&self) {
-        self.changes.send_modify(|mark| *mark += 1);
+        self.changes.send_if_modified(|mark| {
+            *mark += 1;
+            // Nobody to wake is the usual case, with every frame. Whoever comes meanwhile looks
+            // at the stream after subscribing, and so sees what changed.
+            self.changes.receiver_count() > 0
+        });
     }
 }
 
