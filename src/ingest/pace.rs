@@ -151,12 +151,12 @@ mod tests {
         assert_eq!(times.next(), after(8));
         times.brought(8, after(5));
         assert!(!times.is_idle(after(8)) && !times.wants_sign_of_life(after(8)));
-        assert_eq!(times.next(), after(10));
-        assert!(times.wants_sign_of_life(after(10)) && !times.wants_sign_of_life(after(10)));
         assert_eq!(times.next(), after(13));
         times.forgive(after(13));
-        assert_eq!(times.next(), after(16));
-        assert!(!times.is_idle(after(16)));
+        assert_eq!(times.next(), after(15));
+        assert!(times.wants_sign_of_life(after(15)) && !times.wants_sign_of_life(after(15)));
+        assert_eq!(times.next(), after(21));
+        assert!(!times.is_idle(after(20)));
         assert!(times.is_idle(after(21)), "eight seconds without a byte");
         assert_eq!(Times::new(&limits, start).connection_ends, after(30));
     }
