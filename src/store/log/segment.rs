@@ -17,9 +17,8 @@ pub const SEGMENT_HEADER_BYTES: usize = 64;
 /// What the seal takes, which every segment keeps room for.
 pub const SEAL_BYTES: u64 = HEADER_BYTES as u64;
 
-/// Bytes per second of appends above which free segments are not written beforehand. There each
-/// sync carries much, so that growing the file hardly costs anything, while writing all twice
-/// would halve what the device takes.
+/// Bytes per second of appends above which free segments are not written beforehand: that would
+/// write everything twice, just when the device is busiest.
 const PREWRITE_BELOW: u64 = 128 << 20;
 
 const MAGIC_USED: [u8; 7] = *b"KINSEG\0";
