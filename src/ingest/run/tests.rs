@@ -67,7 +67,7 @@ async fn error_names_the_fragment_that_was_lost_and_nothing_behind_it_is_called_
         writing_app: "test".to_owned(),
         tracks: vec![track],
     });
-    // The last one is still open when the second is lost.
+    // The last one may still be open when the second is lost.
     let fragments = [(1_000, 100), (2_000, 90_000), (3_000, 100), (4_000, 100)];
     let fragments = fragments.map(|(timecode_ms, bytes)| fragment(timecode_ms, bytes));
     let stream = stream_in(&store);
@@ -83,5 +83,6 @@ async fn error_names_the_fragment_that_was_lost_and_nothing_behind_it_is_called_
         .collect();
     assert_eq!(told, [("PERSISTED", Some(1_000)), ("ERROR", Some(2_000))], "{acks:?}");
     // The third is there all the same, and found to be when it is sent again.
-    assert_eq!(stream.newest(10).len(), 2);
+    let stored: Vec<i64> = stream.newest(10).iter().map(|info| info.producer.as_millis()).collect();
+    assert!(stored.starts_with(&[1_000, 3_000]), "{stored:?}");
 }
