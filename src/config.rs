@@ -115,6 +115,8 @@ pub struct HttpLimits {
     pub body_timeout_seconds: u64,
     /// The TLS handshake.
     pub tls_timeout_seconds: u64,
+    /// A client that takes nothing of its answer for so long is dropped.
+    pub write_timeout_seconds: u64,
     /// How long connections may go on after SIGTERM.
     pub shutdown_seconds: u64,
 }
@@ -123,13 +125,13 @@ pub struct HttpLimits {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PutMediaLimits {
-    /// Bytes of a fragment, its head included (error 4002).
+    /// Bytes of a fragment, its head included (error 4001).
     pub max_fragment_bytes: u64,
-    /// Media in a fragment (error 4003).
+    /// Media in a fragment (error 4002).
     pub max_fragment_ms: u64,
-    /// Tracks of a stream (error 4007 and its kind).
+    /// Tracks of a connection (error 4012).
     pub max_tracks: usize,
-    /// Metadata tags of a fragment (error 4012 and its kind).
+    /// Metadata tags of a fragment (error 4009).
     pub max_tags: usize,
     /// Bytes of a tag's name.
     pub max_tag_name_bytes: usize,
@@ -151,7 +153,7 @@ pub struct PutMediaLimits {
     pub min_bytes_per_second: u64,
 }
 
-/// Bounds of GetMedia. The rates follow the rule of [`PutMediaLimits::enforce_rates`].
+/// Bounds of GetMedia.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GetMediaLimits {
@@ -159,12 +161,6 @@ pub struct GetMediaLimits {
     pub max_connections_per_stream: usize,
     /// How long an answer may last; the reader comes back with its continuation token.
     pub max_connection_seconds: u64,
-    /// A reader that takes nothing for so long is dropped.
-    pub write_timeout_seconds: u64,
-    /// Whether the rate below is held.
-    pub enforce_rates: bool,
-    /// Bytes per second of a reader.
-    pub max_bytes_per_second: u64,
     /// Fragment numbers in one GetMediaForFragmentList.
     pub max_fragment_list: usize,
 }
@@ -234,6 +230,7 @@ impl Default for HttpLimits {
             header_timeout_seconds: 60,
             body_timeout_seconds: 20,
             tls_timeout_seconds: 10,
+            write_timeout_seconds: 30,
             shutdown_seconds: 10,
         }
     }
@@ -263,9 +260,6 @@ impl Default for GetMediaLimits {
         Self {
             max_connections_per_stream: 64,
             max_connection_seconds: 45 * 60,
-            write_timeout_seconds: 30,
-            enforce_rates: false,
-            max_bytes_per_second: 25_000_000,
             max_fragment_list: 1000,
         }
     }
@@ -455,6 +449,7 @@ impl Config {
         positive("http.header_timeout_seconds", self.http.header_timeout_seconds)?;
         positive("http.body_timeout_seconds", self.http.body_timeout_seconds)?;
         positive("http.tls_timeout_seconds", self.http.tls_timeout_seconds)?;
+        positive("http.write_timeout_seconds", self.http.write_timeout_seconds)?;
         positive("put_media.max_fragment_ms", self.put_media.max_fragment_ms)?;
         positive("put_media.idle_seconds", self.put_media.idle_seconds)?;
         positive("put_media.max_connection_seconds", self.put_media.max_connection_seconds)?;

@@ -109,13 +109,7 @@ pub(super) async fn streaming(
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let (parts, body) = request.into_parts();
-    let caller = if app.config.auth_required() {
-        verify_head(&app, &parts).map_err(counted(&app))?
-    } else {
-        Caller::anybody()
-    };
-    Ok(admit(Request::from_parts(parts, body), caller, next).await)
+    by_head(&app, request, next, verify_head).await
 }
 
 /// The native API: verifies whatever the head presents.
@@ -124,9 +118,19 @@ pub(super) async fn native(
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
+    by_head(&app, request, next, native_caller).await
+}
+
+/// Lets in whom the head alone proves; the body is untouched.
+async fn by_head(
+    app: &App,
+    request: Request,
+    next: Next,
+    prove: fn(&App, &Parts) -> Result<Caller, ApiError>,
+) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let caller = if app.config.auth_required() {
-        native_caller(&app, &parts).map_err(counted(&app))?
+        prove(app, &parts).map_err(counted(app))?
     } else {
         Caller::anybody()
     };

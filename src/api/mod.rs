@@ -10,6 +10,7 @@ pub mod archive;
 mod auth;
 mod body;
 mod error;
+mod impatient;
 pub mod keys;
 pub mod media;
 mod native;
@@ -53,6 +54,8 @@ pub struct App {
     pub keys: keys::KeyRing,
     /// What is counted.
     pub metrics: Metrics,
+    /// The GetMedia answers under way.
+    pub readers: media::Readers,
     /// Makes segments for players, and keeps the newest.
     pub packager: Packager,
     /// Cancelled when the server stops: long answers then end in order, soon.

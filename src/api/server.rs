@@ -24,6 +24,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_util::task::TaskTracker;
 
+use super::impatient::Impatient;
 use super::{AppState, router};
 use crate::config::Config;
 
@@ -142,6 +143,7 @@ async fn serve(
     socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let limits = &app.config.http;
+    let socket = Impatient::new(socket, Duration::from_secs(limits.write_timeout_seconds));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(limits.header_timeout_seconds))

@@ -15,6 +15,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::Failure;
 use crate::api::keys::{CREDENTIALS_FILE, KeyRing};
+use crate::api::media::Readers;
 use crate::api::server::Server;
 use crate::api::{App, AppState};
 use crate::clock::Clock;
@@ -199,6 +200,7 @@ fn open(config: Config) -> Result<AppState, Failure> {
         clock,
         keys,
         metrics: Metrics::default(),
+        readers: Readers::default(),
         packager: Packager::new(package::Options::default()),
         shutdown: CancellationToken::new(),
     }))

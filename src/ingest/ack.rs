@@ -36,6 +36,9 @@ pub enum Refusal {
     /// The fragment has too many bytes.
     #[error("the fragment is larger than {limit} bytes")]
     FragmentTooLarge { limit: usize },
+    /// The fragment has too many elements (blocks, and whatever else stands in it).
+    #[error("the fragment has more than {limit} elements")]
+    TooManyElements { limit: usize },
     /// The fragment lasts too long.
     #[error("the fragment is longer than {} ms", limit.0)]
     FragmentTooLong { limit: Millis },

@@ -1,7 +1,7 @@
 //! One upload: the session's outputs go to the store, the store's answers become acks.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,13 +10,11 @@ use futures_util::stream::{FuturesOrdered, Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::{self, Instant};
 
-use super::pace::{Minimum, Pace};
+use super::pace::{Pace, Times};
 use super::{Ack, Limits, Output, Refusal, Session, TimecodeType};
 use crate::store::{FragmentInfo, FragmentWriter, MediaStream, PersistError};
 use crate::types::FragmentNumber;
 
-/// How long a quiet connection waits for its next sign of life (an IDLE ack).
-const IDLE_ACK: Duration = Duration::from_secs(10);
 /// How long a producer may leave its acks unread.
 const ACK_UNREAD: Duration = Duration::from_secs(30);
 /// How long the rest of a refused upload is read and thrown away, so that closing the connection
@@ -48,12 +46,19 @@ pub enum End {
     Shutdown,
 }
 
-type Persist = Pin<Box<dyn Future<Output = (i64, Result<FragmentInfo, PersistError>)> + Send>>;
+type Persist = Pin<Box<dyn Future<Output = (Named, Result<FragmentInfo, PersistError>)> + Send>>;
+
+/// What an acknowledgement calls a fragment.
+#[derive(Clone, Copy)]
+struct Named {
+    timecode_ms: i64,
+    number: FragmentNumber,
+}
 
 /// The fragment being received.
 struct Open {
     writer: FragmentWriter,
-    timecode_ms: i64,
+    named: Named,
 }
 
 struct Run {
@@ -63,6 +68,9 @@ struct Run {
     acks: mpsc::Sender<Ack>,
     open: Option<Open>,
     persists: FuturesOrdered<Persist>,
+    /// The first fragment that could not be made durable. From then on nothing is acknowledged as
+    /// persisted any more: a producer takes that ack to cover all that it sent before.
+    lost: Option<Named>,
     fragments: Pace,
 }
 
@@ -81,75 +89,78 @@ where
         acks,
         open: None,
         persists: FuturesOrdered::new(),
+        lost: None,
         fragments: Pace::new(limits.fragments_per_second, Instant::now()),
     };
     let end = tokio::select! {
-        end = run.receive(&mut body) => end,
+        received = run.receive(&mut body) => received.err().unwrap_or(End::Complete),
         () = shutdown => End::Shutdown,
     };
     run.end(end, body).await
 }
 
 impl Run {
-    async fn receive<B, E>(&mut self, body: &mut B) -> End
+    /// Receives to the body's end.
+    async fn receive<B, E>(&mut self, body: &mut B) -> Result<(), End>
     where
         B: Stream<Item = Result<Bytes, E>> + Unpin,
         E: std::fmt::Display,
     {
         let start = Instant::now();
         let mut pace = Pace::new(self.limits.bytes_per_second, start);
-        let mut minimum =
-            Minimum::new(self.limits.minimum_bytes_per_second, self.limits.idle, start);
-        let connection_ends = start + self.limits.connection;
-        let mut last_data = start;
-        let mut last_sign_of_life = start;
+        let mut times = Times::new(&self.limits, start);
+        // Data only moves the times further away, so one timer that is set again when it fires
+        // does for all of them, and a frame costs no timer at all.
+        let mut timer = pin!(time::sleep_until(times.next()));
         loop {
             tokio::select! {
                 biased;
                 Some(persisted) = self.persists.next() => {
-                    if let Err(end) = self.persisted(persisted).await {
-                        return end;
+                    if self.persists.len() + 1 == self.limits.unpersisted_fragments {
+                        // The producer's silence was our doing, and ends now.
+                        times.forgive(Instant::now());
                     }
+                    self.persisted(persisted).await?;
                 }
                 data = body.next(), if !self.waits_for_disk() => {
-                    let taken = match data {
+                    match data {
                         Some(Ok(data)) => {
-                            last_data = Instant::now();
-                            last_sign_of_life = last_data;
-                            minimum.add(data.len());
-                            let wait = pace.take(data.len() as u64, last_data);
-                            let taken = self.push(&data).await;
+                            let wait = pace.take(data.len() as u64, Instant::now());
+                            self.push(&data).await?;
                             if !wait.is_zero() {
                                 time::sleep(wait).await;
                             }
-                            taken
+                            // Not before the push, which may have waited for the disk.
+                            times.brought(data.len(), Instant::now());
                         }
-                        Some(Err(error)) => Err(End::Broken(error.to_string())),
-                        None => self.finish().await.and(Err(End::Complete)),
-                    };
-                    if let Err(end) = taken {
-                        return end;
+                        Some(Err(error)) => return Err(End::Broken(error.to_string())),
+                        None => return self.finish().await,
                     }
                 }
-                () = time::sleep_until(last_data + self.limits.idle), if !self.waits_for_disk() => {
-                    return self.idle();
-                }
-                () = time::sleep_until(last_sign_of_life + IDLE_ACK) => {
-                    last_sign_of_life = Instant::now();
-                    if let Err(end) = self.ack(Ack::Idle).await {
-                        return end;
-                    }
-                }
-                () = time::sleep_until(minimum.deadline()) => {
-                    if !minimum.is_met(Instant::now()) && !self.waits_for_disk() {
-                        return self.idle();
-                    }
-                }
-                () = time::sleep_until(connection_ends) => {
-                    return End::Refused(Refusal::ConnectionTooLong);
+                () = timer.as_mut() => {
+                    self.on_time(&mut times).await?;
+                    timer.as_mut().reset(times.next());
                 }
             }
         }
+    }
+
+    /// Acts on the times that have come.
+    async fn on_time(&mut self, times: &mut Times) -> Result<(), End> {
+        let now = Instant::now();
+        if self.waits_for_disk() {
+            times.forgive(now);
+        }
+        if times.is_idle(now) {
+            return Err(self.idle());
+        }
+        if times.wants_sign_of_life(now) {
+            self.ack(Ack::Idle).await?;
+        }
+        if now >= times.connection_ends {
+            return Err(End::Refused(Refusal::ConnectionTooLong));
+        }
+        Ok(())
     }
 
     /// A producer that is held back by our disk is not slow.
@@ -189,7 +200,7 @@ impl Run {
                     self.stream.ready().await;
                     let writer = self.stream.begin(head, producer, format);
                     let number = writer.number();
-                    self.open = Some(Open { writer, timecode_ms });
+                    self.open = Some(Open { writer, named: Named { timecode_ms, number } });
                     self.ack(Ack::Buffering { timecode_ms, number }).await?;
                     let wait = self.fragments.take(1, Instant::now());
                     if !wait.is_zero() {
@@ -199,11 +210,10 @@ impl Run {
                 Output::Cluster(bytes) => self.with_open(|open| open.writer.push(bytes)),
                 Output::Trailer(bytes) => self.with_open(|open| open.writer.push_trailer(bytes)),
                 Output::Complete { duration } => {
-                    let Some(Open { writer, timecode_ms }) = self.open.take() else { continue };
-                    let number = writer.number();
+                    let Some(Open { writer, named }) = self.open.take() else { continue };
                     let persisted = writer.finish(duration);
-                    self.persists
-                        .push_back(Box::pin(async move { (timecode_ms, persisted.await) }));
+                    self.persists.push_back(Box::pin(async move { (named, persisted.await) }));
+                    let Named { timecode_ms, number } = named;
                     self.ack(Ack::Received { timecode_ms, number }).await?;
                 }
             }
@@ -219,12 +229,20 @@ impl Run {
 
     async fn persisted(
         &mut self,
-        (timecode_ms, result): (i64, Result<FragmentInfo, PersistError>),
+        (named, result): (Named, Result<FragmentInfo, PersistError>),
     ) -> Result<(), End> {
         match result {
-            Ok(info) => self.ack(Ack::Persisted { timecode_ms, number: info.number }).await,
-            Err(PersistError::StreamDeleted) => Err(End::Refused(Refusal::StreamNotActive)),
-            Err(error) => Err(End::Refused(Refusal::NotPersisted(error))),
+            _ if self.lost.is_some() => Ok(()),
+            Ok(FragmentInfo { number, .. }) => {
+                self.ack(Ack::Persisted { timecode_ms: named.timecode_ms, number }).await
+            }
+            Err(error) => {
+                self.lost = Some(named);
+                Err(End::Refused(match error {
+                    PersistError::StreamDeleted => Refusal::StreamNotActive,
+                    error => Refusal::NotPersisted(error),
+                }))
+            }
         }
     }
 
@@ -237,34 +255,24 @@ impl Run {
 
     /// Gives the open fragment up, waits for what is on its way to the disk, and tells a refused
     /// producer why.
-    async fn end<B, E>(mut self, end: End, body: B) -> End
+    async fn end<B, E>(mut self, mut end: End, mut body: B) -> End
     where
         B: Stream<Item = Result<Bytes, E>> + Unpin,
     {
-        let open: Option<(i64, FragmentNumber)> =
-            self.open.take().map(|open| (open.timecode_ms, open.writer.number()));
+        let open = self.open.take().map(|open| open.named);
         while let Some(persisted) = self.persists.next().await {
-            if let Err(worse) = self.persisted(persisted).await
-                && matches!(end, End::Complete)
+            // The earliest fragment that is lost is the one to tell about.
+            if let Err(worse @ End::Refused(_)) = self.persisted(persisted).await
+                && matches!(end, End::Complete | End::Refused(_))
             {
-                return self.refuse(worse, None, body).await;
+                end = worse;
             }
         }
-        self.refuse(end, open, body).await
-    }
-
-    async fn refuse<B, E>(
-        mut self,
-        end: End,
-        open: Option<(i64, FragmentNumber)>,
-        mut body: B,
-    ) -> End
-    where
-        B: Stream<Item = Result<Bytes, E>> + Unpin,
-    {
         let End::Refused(refusal) = &end else { return end };
-        let timecode_ms = open.map(|(timecode, _)| timecode).or(self.session.open_timecode_ms());
-        let number = open.map(|(_, number)| number);
+        let named = self.lost.or(open);
+        let timecode_ms = named.map(|named| named.timecode_ms);
+        let timecode_ms = timecode_ms.or_else(|| self.session.open_timecode_ms());
+        let number = named.map(|named| named.number);
         let error = Ack::Error { timecode_ms, number, refusal: refusal.clone() };
         if self.ack(error).await.is_ok() {
             // The response ends with the acks, the request when the producer has seen it.
@@ -275,3 +283,6 @@ impl Run {
         end
     }
 }
+
+#[cfg(test)]
+mod tests;

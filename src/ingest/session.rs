@@ -13,6 +13,12 @@ use crate::types::{Millis, ProducerTimestamp, Timecode, TimestampScale};
 const LATEST_PRODUCER_MS: i64 = 253_402_300_799_999;
 /// Bytes of everything before the first cluster.
 const HEAD_BYTES: usize = 1 << 20;
+/// Elements of a fragment. Each is held as a piece of its own, which costs more than its bytes when
+/// they are few: without a bound, a fragment of the smallest elements takes many times its size.
+const FRAGMENT_ELEMENTS: usize = 100_000;
+
+const HEAD_TOO_LARGE: Refusal =
+    Refusal::InvalidOrder("the head before the first cluster is too large");
 
 /// How cluster timecodes are read (`x-amzn-fragment-timecode-type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,16 +57,29 @@ pub struct Session {
 }
 
 /// What stands before the clusters.
-#[derive(Default)]
 struct HeadState {
     raw: Vec<u8>,
     /// `raw`, once the first cluster began.
     sealed: Option<Bytes>,
     scale: Option<TimestampScale>,
     tracks: Vec<TrackState>,
-    format: Option<FormatId>,
+    format: FormatId,
     seen_ebml: bool,
     seen_segment: bool,
+}
+
+impl HeadState {
+    fn new(seen_ebml: bool) -> Self {
+        Self {
+            raw: Vec::new(),
+            sealed: None,
+            scale: None,
+            tracks: Vec::new(),
+            format: FormatId(0),
+            seen_ebml,
+            seen_segment: false,
+        }
+    }
 }
 
 struct TrackState {
@@ -77,8 +96,26 @@ struct Fragment {
     begun: bool,
     cluster_over: bool,
     bytes: usize,
+    elements: usize,
     tags: usize,
     spans: Vec<Span>,
+}
+
+impl Fragment {
+    fn count(&mut self, raw: &[u8]) {
+        self.bytes += raw.len();
+        self.elements += 1;
+    }
+
+    fn bound(&self, waiting: usize, limits: &Limits) -> Result<(), Refusal> {
+        if self.bytes + waiting > limits.fragment_bytes {
+            return Err(Refusal::FragmentTooLarge { limit: limits.fragment_bytes });
+        }
+        if self.elements > FRAGMENT_ELEMENTS {
+            return Err(Refusal::TooManyElements { limit: FRAGMENT_ELEMENTS });
+        }
+        Ok(())
+    }
 }
 
 /// What a track had in the fragment so far; times in ticks.
@@ -97,7 +134,7 @@ impl Session {
             reader: mkv::Reader::new(limits.fragment_bytes),
             limits,
             timecodes,
-            head: HeadState::default(),
+            head: HeadState::new(false),
             fragment: None,
             previous_ms: None,
             outputs: VecDeque::new(),
@@ -110,11 +147,18 @@ impl Session {
         while let Some(event) = self.reader.next_event()? {
             self.take(event.raw, event.kind)?;
         }
-        let waiting = self.reader.buffered();
-        if self.fragment.as_ref().is_some_and(|f| f.bytes + waiting > self.limits.fragment_bytes) {
-            return Err(Refusal::FragmentTooLarge { limit: self.limits.fragment_bytes });
+        self.bound(self.reader.buffered())
+    }
+
+    /// Refuses what is too large already, with the `waiting` bytes of an element that is not whole.
+    fn bound(&self, waiting: usize) -> Result<(), Refusal> {
+        match &self.fragment {
+            Some(fragment) => fragment.bound(waiting, &self.limits),
+            None if self.head.sealed.is_none() && self.head.raw.len() + waiting > HEAD_BYTES => {
+                Err(HEAD_TOO_LARGE)
+            }
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// The body ended in order: the last fragment is complete, unless it was cut in an element.
@@ -144,7 +188,7 @@ impl Session {
         match kind {
             EventKind::EbmlHead { .. } => {
                 self.complete()?;
-                self.head = HeadState { seen_ebml: true, ..HeadState::default() };
+                self.head = HeadState::new(true);
                 self.extend_head(&raw)
             }
             EventKind::SegmentStart { .. } => {
@@ -156,6 +200,10 @@ impl Session {
                 self.extend_head(&mkv::SEGMENT_START)
             }
             EventKind::Info { scale } => {
+                // A later one would give ticks another meaning than the head that is stored.
+                if self.head.sealed.is_some() {
+                    return Err(Refusal::InvalidOrder("Info stands outside the head of a Segment"));
+                }
                 self.head.scale = Some(scale);
                 self.outside_clusters(raw)
             }
@@ -174,7 +222,7 @@ impl Session {
 
     fn extend_head(&mut self, raw: &[u8]) -> Result<(), Refusal> {
         if self.head.raw.len() + raw.len() > HEAD_BYTES {
-            return Err(Refusal::InvalidOrder("the head before the first cluster is too large"));
+            return Err(HEAD_TOO_LARGE);
         }
         self.head.raw.extend_from_slice(raw);
         Ok(())
@@ -187,7 +235,8 @@ impl Session {
         }
         let Some(fragment) = self.fragment.as_mut().filter(|f| f.begun) else { return Ok(()) };
         fragment.cluster_over = true;
-        fragment.bytes += raw.len();
+        fragment.count(&raw);
+        fragment.bound(0, &self.limits)?;
         self.outputs.push_back(Output::Trailer(raw));
         Ok(())
     }
@@ -199,7 +248,6 @@ impl Session {
         if tracks.len() > self.limits.tracks {
             return Err(Refusal::TooManyTracks { got: tracks.len(), limit: self.limits.tracks });
         }
-        self.head.format = Some(format_of(&tracks));
         self.head.tracks = tracks
             .into_iter()
             .map(|track| {
@@ -238,6 +286,7 @@ impl Session {
         }
         if self.head.sealed.is_none() {
             self.head.sealed = Some(Bytes::from(std::mem::take(&mut self.head.raw)));
+            self.head.format = format_of(&self.head.tracks, self.scale());
         }
         let head_bytes = self.head.sealed.as_ref().map_or(0, Bytes::len);
         let unseen = Span { frames: 0, first: 0, last: 0, last_duration: None };
@@ -247,6 +296,7 @@ impl Session {
             begun: false,
             cluster_over: false,
             bytes: head_bytes + raw.len(),
+            elements: 0,
             tags: 0,
             spans: vec![unseen; self.head.tracks.len()],
         });
@@ -266,10 +316,8 @@ impl Session {
         if fragment.cluster_over {
             return Err(Refusal::InvalidOrder("a cluster's element stands outside of it"));
         }
-        fragment.bytes += raw.len();
-        if fragment.bytes > self.limits.fragment_bytes {
-            return Err(Refusal::FragmentTooLarge { limit: self.limits.fragment_bytes });
-        }
+        fragment.count(&raw);
+        fragment.bound(0, &self.limits)?;
         if fragment.begun {
             self.outputs.push_back(Output::Cluster(raw));
         } else {
@@ -319,7 +367,7 @@ impl Session {
         fragment.begun = true;
         let lead = Bytes::from(std::mem::take(&mut fragment.lead));
         let head = self.head.sealed.clone().unwrap_or_default();
-        let format = self.head.format.unwrap_or(FormatId(0));
+        let format = self.head.format;
         self.previous_ms = Some(timecode_ms);
         self.outputs.push_back(Output::Begin { head, producer, format, timecode_ms });
         self.outputs.push_back(Output::Cluster(lead));
@@ -351,19 +399,22 @@ impl Session {
     }
 
     /// From the cluster's timecode to the end of the last video frame, or of the last frame at
-    /// all when there is no video. The last frame lasts as long as its track's others.
+    /// all when there is no video. The last frame lasts as long as its track's others, and no
+    /// longer than a fragment may, whatever the producer claims: searches by time look back as far
+    /// as the longest fragment reaches.
     fn duration_of(&self, fragment: &Fragment, scale: TimestampScale) -> Millis {
         let start = fragment.timecode.unwrap_or_default().0;
         let video = |state: &TrackState| matches!(state.track.kind, TrackKind::Video { .. });
         let has_video = self.head.tracks.iter().any(video);
         let tick_ms = f64::from(scale.nanos()) / 1e6;
+        let longest_frame = self.limits.fragment_duration.0 as f64;
         let ends = self.head.tracks.iter().zip(&fragment.spans);
         let longest = ends
             .filter(|(state, _)| !has_video || video(state))
             .map(|(state, span)| {
                 let last = span.last.saturating_sub(start) as f64 * tick_ms;
                 let own = span.last_duration.map(|ticks| ticks as f64 * tick_ms);
-                last + own.unwrap_or(state.frame_ms)
+                last + own.unwrap_or(state.frame_ms).min(longest_frame)
             })
             .fold(0.0, f64::max);
         Millis(longest.round() as u64)
@@ -384,11 +435,11 @@ impl Span {
     }
 }
 
-/// Digests what a decoder must know beforehand: the same tracks give the same id, whatever else
-/// (a random SegmentUID, say) the head holds.
-fn format_of(tracks: &[Track]) -> FormatId {
-    let mut digest = 0;
-    for track in tracks {
+/// Digests what a decoder must know beforehand: the same tracks and ticks give the same id,
+/// whatever else (a random SegmentUID, say) the head holds.
+fn format_of(tracks: &[TrackState], scale: TimestampScale) -> FormatId {
+    let mut digest = crc32c::crc32c(&scale.nanos().to_be_bytes());
+    for TrackState { track, .. } in tracks {
         let Track { number, kind, codec_id, codec_private, codec_delay_ns, .. } = track;
         let facts = format!("{number} {kind:?} {codec_id} {codec_delay_ns}");
         digest = crc32c::crc32c_append(digest, facts.as_bytes());

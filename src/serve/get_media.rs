@@ -44,14 +44,19 @@ impl GetMedia {
 
     /// The next bytes; waits at the tail. `None` ends the response: the stream was deleted, or a
     /// fragment broke off in a way that cannot be told within the body.
+    ///
+    /// A damaged fragment is passed over, like one that expired: a reader that came back with its
+    /// continuation token would only meet it again, and never see what follows.
     pub async fn next_bytes(&mut self) -> Result<Option<Bytes>, ReadError> {
         loop {
             let Some(current) = &mut self.current else {
-                return match self.cursor.next().await {
-                    Ok(reader) => Ok(Some(self.open(reader))),
-                    Err(ReadError::StreamDeleted) => Ok(None),
-                    Err(error) => Err(error),
-                };
+                match self.cursor.next().await {
+                    Ok(reader) => return Ok(Some(self.open(reader))),
+                    Err(ReadError::StreamDeleted) => return Ok(None),
+                    Err(ReadError::Damaged(what)) => tracing::error!("passed over: {what}"),
+                    Err(error) => return Err(error),
+                }
+                continue;
             };
             match current.reader.next_piece().await {
                 Ok(Some(piece)) => {
@@ -64,10 +69,17 @@ impl GetMedia {
                     self.current = None;
                     return Ok(Some(tags));
                 }
-                Err(TornFragment::Abandoned) if current.open_ended => self.current = None,
-                Err(TornFragment::Abandoned) => return Ok(None),
                 Err(TornFragment::Read(ReadError::StreamDeleted)) => return Ok(None),
-                Err(TornFragment::Read(error)) => return Err(error),
+                Err(TornFragment::Read(error @ ReadError::Io { .. })) => return Err(error),
+                Err(torn) => {
+                    if let TornFragment::Read(ReadError::Damaged(what)) = torn {
+                        tracing::error!("broken off: {what}");
+                    }
+                    if !current.open_ended {
+                        return Ok(None);
+                    }
+                    self.current = None;
+                }
             }
         }
     }

@@ -274,8 +274,14 @@ impl Weight for Bytes {
 
 impl Weight for Arc<Description> {
     fn weight(&self) -> usize {
-        let track = |track: &Rendition| track.init.len() + track.codec.record().len();
-        self.playable.iter().map(track).sum()
+        let playable = |track: &Rendition| track.init.len() + track.codec.record().len();
+        let refused = |(_, error): &(TrackNumber, codec::Error)| match error {
+            // As long as the producer likes.
+            codec::Error::Unsupported { codec_id } => codec_id.len(),
+            codec::Error::Missing | codec::Error::Invalid(_) => 0,
+        };
+        let playable: usize = self.playable.iter().map(playable).sum();
+        playable + self.refused.iter().map(refused).sum::<usize>()
     }
 }
 

@@ -101,6 +101,7 @@ impl Committer {
             let thread = Some(rustix::thread::gettid());
             // Most processes may not; the store works all the same.
             let _ = rustix::process::setpriority_process(thread, NICE);
+            let _ending = Ending(committer.clone());
             let (placed, trims) = (Vec::new(), Vec::new());
             let by_key = HashMap::new();
             Batch { committer, writer, streams, placed, by_key, trims }.run();
@@ -123,11 +124,16 @@ impl Committer {
     pub async fn ready(&self) {
         loop {
             let room = self.room.notified();
-            if locked(&self.queue).bytes < self.queue_limit {
+            if self.has_room() {
                 return;
             }
             room.await;
         }
+    }
+
+    fn has_room(&self) -> bool {
+        let queue = locked(&self.queue);
+        queue.closing || queue.bytes < self.queue_limit
     }
 
     /// Why nothing is written any more, if so.
@@ -219,6 +225,22 @@ impl Finished {
     pub fn stored_as(self, twin: FragmentInfo) {
         self.stream.settle(self.entry.number, Fate::GivenUp);
         drop(self.done.send(Ok(twin)));
+    }
+}
+
+/// Lets nobody wait for a thread that is gone: it also ends by a panic, which is our own mistake,
+/// and then what it had placed fails with its channels, and what is queued fails here.
+struct Ending(Arc<Committer>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.poison.get_or_init(|| "the commit thread panicked".into());
+        }
+        self.0.close();
+        let left = std::mem::take(&mut locked(&self.0.queue).requests);
+        left.into_iter().for_each(|request| request.fail(closed()));
+        self.0.room.notify_waiters();
     }
 }
 

@@ -72,8 +72,8 @@ impl FragmentWriter {
     }
 
     /// Hands the fragment to the log; resolves once it is synced and findable. Dropping the
-    /// future does not undo it. A fragment that is stored already (same producer time, format and
-    /// cluster bytes: a re-send after a reconnect) is not stored again: the result is the stored
+    /// future does not undo it. A fragment that is stored already (same producer time, format,
+    /// cluster and trailer: a re-send after a reconnect) is not stored again: the result is the stored
     /// one's facts, whose number differs from [`FragmentWriter::number`].
     pub fn finish(
         mut self,

@@ -12,18 +12,13 @@ use super::cursor::Cursor;
 use super::fragment_writer::FragmentWriter;
 use super::index::Record;
 use super::locked;
-use super::log::entry::{FragmentEntry, HEADER_BYTES, Kind};
+use super::log::entry::{FormatId, FragmentEntry, HEADER_BYTES, Kind};
 use super::log::reader::{Place, header_of};
 use super::log::segment::Segments;
 use super::streams::State;
 use super::tail::{Fate, OpenFragment};
 use crate::clock::Clock;
 use crate::types::{FragmentNumber, Millis, ProducerTimestamp, ServerTimestamp, StreamId};
-
-/// A digest of what decoders must know beforehand (tracks, codec data). The store only compares
-/// it: where it changes, players need a new init segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct FormatId(pub u32);
 
 /// What the index knows of a persisted fragment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -352,7 +347,12 @@ impl MediaStream {
 
     /// Wakes all that wait for the stream.
     pub(super) fn wake(&self) {
-        self.changes.send_modify(|mark| *mark += 1);
+        self.changes.send_if_modified(|mark| {
+            *mark += 1;
+            // Nobody to wake is the usual case, with every frame. Whoever comes meanwhile looks
+            // at the stream after subscribing, and so sees what changed.
+            self.changes.receiver_count() > 0
+        });
     }
 }
 

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use super::fragments::{FormatId, FragmentInfo, Order};
-use super::log::entry::{FragmentEntry, Lsn};
+use super::fragments::{FragmentInfo, Order};
+use super::log::entry::{FormatId, FragmentEntry, Lsn};
 use crate::types::{FragmentNumber, Millis, ProducerTimestamp, ServerTimestamp};
 
 /// What the index holds of a fragment: its facts, and where the log has it.

@@ -34,8 +34,10 @@ pub use catalog::{Catalog, CatalogError, NewStream, StreamInfo, StreamStatus};
 pub use cursor::{Cursor, FragmentReader};
 pub use fragment_writer::FragmentWriter;
 pub use fragments::{
-    Chunk, FormatId, FragmentInfo, MediaStream, Order, PersistError, ReadError, Start, TornFragment,
+    Chunk, FragmentInfo, MediaStream, Order, PersistError, ReadError, Start, TornFragment,
 };
+
+pub use log::entry::FormatId;
 
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -4,8 +4,9 @@ use std::sync::Mutex;
 
 use bytes::Bytes;
 
-use super::fragments::{FormatId, FragmentInfo};
+use super::fragments::FragmentInfo;
 use super::locked;
+use super::log::entry::FormatId;
 use crate::types::{FragmentNumber, ProducerTimestamp};
 
 /// A fragment from its beginning until it is persisted or given up. Its bytes are held here and
@@ -64,9 +65,12 @@ impl OpenFragment {
         Self { number, producer, format, head, body }
     }
 
-    /// Adds bytes.
+    /// Adds bytes; none after its fate is decided, as nobody would let go of them again.
     pub fn push(&self, bytes: Bytes) {
-        locked(&self.body).pieces.push(bytes);
+        let mut body = locked(&self.body);
+        if matches!(body.fate, Fate::Open) {
+            body.pieces.push(bytes);
+        }
     }
 
     /// All pieces so far.

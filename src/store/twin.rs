@@ -1,15 +1,16 @@
 //! Recognises a fragment that was sent before: producers re-send after a reconnect what was not
 //! acknowledged to them, and some of that was stored all the same.
 //!
-//! The same fragment has the same producer time, format and cluster, compared byte by byte; a
-//! checksum only says where to look.
+//! The same fragment has the same producer time, format, cluster and trailer, compared byte by
+//! byte; a checksum only says where to look. Heads differ from one connection to the next (a random
+//! SegmentUID, say), and what of them matters to decoders is the format.
 
 use std::ops::Range;
 
 use super::commit::Finished;
-use super::fragments::{FormatId, FragmentInfo};
+use super::fragments::FragmentInfo;
 use super::index::Record;
-use super::log::entry::{HEADER_BYTES, Kind, Lsn};
+use super::log::entry::{FormatId, HEADER_BYTES, Kind, Lsn};
 use super::log::reader::{Place, header_of};
 use super::log::segment::Segments;
 use crate::types::{ProducerTimestamp, StreamId};
@@ -25,8 +26,9 @@ pub fn key(fragment: &Finished) -> Key {
 
 /// Whether two fragments in memory are the same.
 pub fn same(a: &Finished, b: &Finished) -> bool {
-    let alike = key(a) == key(b) && a.entry.cluster_len == b.entry.cluster_len;
-    alike && cluster_is(a, &cluster(b).concat())
+    let lengths = |fragment: &Finished| (fragment.entry.cluster_len, fragment.entry.trailer_len);
+    let alike = key(a) == key(b) && lengths(a) == lengths(b);
+    alike && behind_head_is(a, &b.body.get(1..).unwrap_or_default().concat())
 }
 
 /// The stored fragment that is the same, among those that lie in `range`. Blocks to read it.
@@ -51,30 +53,19 @@ fn stored_is_same(segments: &Segments, record: &Record, fragment: &Finished) -> 
     else {
         return false;
     };
-    let start = HEADER_BYTES + entry.head_len as usize;
-    let Some(stored) = stored.get(start..start + entry.cluster_len as usize) else { return false };
-    cluster_is(fragment, stored)
+    if entry.cluster_len != fragment.entry.cluster_len {
+        return false;
+    }
+    let Some(stored) = stored.get(HEADER_BYTES + entry.head_len as usize..) else { return false };
+    behind_head_is(fragment, stored)
 }
 
-fn cluster_is(fragment: &Finished, mut bytes: &[u8]) -> bool {
-    let same = cluster(fragment).into_iter().all(|piece| {
-        let rest = bytes.strip_prefix(piece);
+/// Compares all that follows the head, which is the first piece.
+fn behind_head_is(fragment: &Finished, mut bytes: &[u8]) -> bool {
+    let same = fragment.body.iter().skip(1).all(|piece| {
+        let rest = bytes.strip_prefix(&piece[..]);
         bytes = rest.unwrap_or_default();
         rest.is_some()
     });
     same && bytes.is_empty()
-}
-
-/// The pieces of the cluster: what lies between the head, which is one piece, and the trailer.
-fn cluster(fragment: &Finished) -> Vec<&[u8]> {
-    let mut left = fragment.entry.cluster_len as usize;
-    let pieces = fragment.body.iter().skip(1);
-    pieces
-        .map(|piece| {
-            let piece = &piece[..piece.len().min(left)];
-            left -= piece.len();
-            piece
-        })
-        .take_while(|piece| !piece.is_empty())
-        .collect()
 }

@@ -2,151 +2,170 @@
 //! full speed beside a bare sequential write.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::load::{Seen, upload};
-use super::media::{self, Piece};
-use super::peers::Rtmp;
-use super::server::Server;
+use crate::load::{Seen, upload};
+use crate::media::{self, Load};
+use crate::peers::Rtmp;
+use crate::server::Server;
+use crate::stats::{Latencies, bare_append, bare_overwrite, directory, ms};
 
 /// Seconds of a real-time run.
 const SECONDS: u64 = 12;
+/// What of it is watched: when all streams have begun and none has ended.
+const WARM_UP: Duration = Duration::from_secs(3);
+const WATCHED: Duration = Duration::from_secs(8);
 /// Streams of the comparison; ffmpeg, which feeds the peer, needs more CPU than either server.
 const PEER_STREAMS: usize = 20;
-const STREAMS: [usize; 2] = [20, 100];
+const STREAMS: [usize; 3] = [20, 100, 300];
 const ACK_STREAMS: usize = 300;
 const FULL_SPEED_CONNECTIONS: usize = 16;
+/// What each of those connections sends, in seconds of media.
+const FULL_SPEED_SECONDS: u64 = 1_200;
+const FRAGMENT_MS: u64 = 1_000;
 
-/// Real-time streams: CPU against nginx-rtmp, then ack latency against the disk.
-pub fn real_time() {
-    println!("## ingest: 720p30 H.264 1 Mbit/s + AAC, fragments of 1 s, {SECONDS} s in real time");
-    let peer = nginx_rtmp();
-    println!("nginx-rtmp HLS + record, {PEER_STREAMS} streams: {peer:.2} CPU-ms per stream-second");
+/// Real-time streams: CPU and memory against nginx-rtmp.
+pub fn real_time() -> io::Result<()> {
+    println!("720p30 H.264 of 1 Mbit/s + AAC, fragments of 1 s, {SECONDS} s in real time");
+    let load = media::load(SECONDS, FRAGMENT_MS)?;
+    let peer = nginx_rtmp()?;
+    println!("nginx-rtmp, not synced, {PEER_STREAMS} streams: {peer:.2} CPU-ms per stream-second");
     for streams in STREAMS {
-        let server = Server::start();
-        let idle = server.resident();
-        let before = server.cpu();
-        let seen = run(&server, streams, SECONDS, true);
-        let cpu = server.cpu() - before;
-        let per_second = cpu.as_secs_f64() * 1e3 / (streams as u64 * SECONDS) as f64;
-        let memory = server.resident().saturating_sub(idle) as f64 / streams as f64 / 1e6;
+        let server = Server::start()?;
+        let idle = server.resident()?;
+        let (cpu, seen) = std::thread::scope(|scope| {
+            let watch = scope.spawn(|| cpu_at_work(&server));
+            let seen = run(&server, streams, &load, true)?;
+            let cpu = watch.join().map_err(|_| io::Error::other("the watch panicked"))??;
+            io::Result::Ok((cpu, seen))
+        })?;
+        let per_second = ms(cpu) / (streams as u64 * WATCHED.as_secs()) as f64;
+        let memory = server.resident()?.saturating_sub(idle) as f64 / streams as f64;
         println!(
             "kinora, durable and indexed, {streams} streams: {per_second:.2} CPU-ms per \
-             stream-second = {:.2} x nginx-rtmp; {memory:.2} MB per stream; {} acks",
+             stream-second = {:.2} x nginx-rtmp; {:.2} MiB beside {:.0} MiB; {} acks",
             per_second / peer,
-            seen.acks.len()
+            memory / f64::from(1 << 20),
+            idle as f64 / f64::from(1 << 20),
+            seen.acks.0.len()
         );
     }
+    Ok(())
 }
 
 /// Ack latency at many streams, as a ratio of the bare disk in the same run.
-pub fn ack_latency() {
-    println!("## ack: a fragment's last byte sent to PERSISTED read, {ACK_STREAMS} streams");
-    let [bare_50, bare_99] = quantiles(bare_fdatasync());
-    println!("bare 128-KiB append + fdatasync, one writer: p50 {bare_50:.2} ms, p99 {bare_99:.2} ms");
-    let server = Server::start();
-    let [p50, p99] = quantiles(run(&server, ACK_STREAMS, SECONDS, true).acks);
+pub fn acks() -> io::Result<()> {
+    println!("from a fragment's last byte sent to its PERSISTED read, {ACK_STREAMS} streams");
+    let load = media::load(SECONDS, FRAGMENT_MS)?;
+    let dir = directory()?;
+    let (mut append, mut overwrite) = (bare_append(dir.path())?, bare_overwrite(dir.path())?);
+    let server = Server::start()?;
+    let mut acks = run(&server, ACK_STREAMS, &load, true)?.acks;
+    drop(server);
+    // The machine's other load changes: half before, half after.
+    append.0.extend(bare_append(dir.path())?.0);
+    overwrite.0.extend(bare_overwrite(dir.path())?.0);
+    let quantiles =
+        |latencies: &mut Latencies| (ms(latencies.quantile(0.5)), ms(latencies.quantile(0.99)));
+    let (append, overwrite) = (quantiles(&mut append), quantiles(&mut overwrite));
+    let (p50, p99) = quantiles(&mut acks);
+    for (what, bare) in [("append", append), ("overwrite", overwrite)] {
+        println!("bare 128-KiB {what} + fdatasync: p50 {:.2} ms, p99 {:.2} ms", bare.0, bare.1);
+    }
     println!(
-        "kinora: p50 {p50:.2} ms = {:.1} x bare, p99 {p99:.2} ms = {:.1} x bare",
-        p50 / bare_50,
-        p99 / bare_99
+        "kinora: p50 {p50:.2} ms = {:.1} x append = {:.1} x overwrite; \
+         p99 {p99:.2} ms = {:.1} x append = {:.1} x overwrite",
+        p50 / append.0,
+        p50 / overwrite.0,
+        p99 / append.1,
+        p99 / overwrite.1,
     );
+    Ok(())
 }
 
 /// As fast as the server takes it.
-pub fn full_speed() {
-    println!("## full speed: {FULL_SPEED_CONNECTIONS} connections, durable");
-    let bare = bare_sequential();
-    println!("bare sequential write + fdatasync per 4 MiB: {bare:.0} MB/s");
-    let server = Server::start();
+pub fn full_speed() -> io::Result<()> {
+    println!("{FULL_SPEED_CONNECTIONS} connections, every fragment acknowledged");
+    let load = media::load(FULL_SPEED_SECONDS, FRAGMENT_MS)?.whole_fragments();
+    let before = bare_sequential()?;
+    let server = Server::start()?;
     let start = std::time::Instant::now();
-    let seen = run(&server, FULL_SPEED_CONNECTIONS, 1_200, false);
-    let rate = seen.bytes as f64 / 1e6 / start.elapsed().as_secs_f64();
-    println!("kinora: {rate:.0} MB/s = {:.2} x bare", rate / bare);
+    let seen = run(&server, FULL_SPEED_CONNECTIONS, &load, false)?;
+    let elapsed = start.elapsed();
+    let cpu = server.cpu()?;
+    drop(server);
+    let bare = (before + bare_sequential()?) / 2.0;
+    println!("bare sequential write, fdatasync every 4 MiB: {bare:.0} MB/s");
+    let rate = seen.bytes as f64 / 1e6 / elapsed.as_secs_f64();
+    println!(
+        "kinora: {rate:.0} MB/s = {:.2} x bare; {:.2} CPU-ms per MB, {:.1} cores",
+        rate / bare,
+        ms(cpu) / (seen.bytes as f64 / 1e6),
+        cpu.as_secs_f64() / elapsed.as_secs_f64(),
+    );
+    Ok(())
 }
 
-fn run(server: &Server, streams: usize, seconds: u64, paced: bool) -> Seen {
-    let (head, pieces) = media::pieces(seconds);
-    let pieces: Arc<Vec<Piece>> = Arc::new(if paced { pieces } else { whole_fragments(pieces) });
-    (0..streams).for_each(|at| server.create_stream(&format!("load-{at}")));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime").block_on(async {
-        let uploads = (0..streams).map(|at| {
-            let (head, pieces) = (head.clone(), pieces.clone());
-            // Cameras do not start together.
-            let start = Instant::now() + Duration::from_millis(at as u64 * 997 % 1000);
-            async move {
-                upload(server, &format!("load-{at}"), &head, &pieces, start, paced).await
-            }
-        });
+/// Uploads `load` to that many streams of the server at once.
+pub fn run(server: &Server, streams: usize, load: &Load, paced: bool) -> io::Result<Seen> {
+    (0..streams).try_for_each(|at| server.create_stream(&format!("load-{at}")))?;
+    let load = Arc::new(load.clone());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let uploads: Vec<_> = (0..streams)
+            .map(|at| {
+                // Cameras do not start together.
+                let start = Instant::now() + Duration::from_millis(at as u64 * 997 % 1000);
+                let head = server.put_media_head(&format!("load-{at}"));
+                tokio::spawn(upload(server.address, head, load.clone(), start, paced))
+            })
+            .collect();
         let mut all = Seen::default();
-        for seen in futures_util::future::join_all(uploads).await {
-            all.merge(seen.expect("the upload is accepted"));
+        for seen in uploads {
+            all.merge(seen.await??);
         }
-        all
+        Ok(all)
     })
 }
 
-/// Joins the pieces of each fragment: at full speed a producer sends what it has.
-fn whole_fragments(pieces: Vec<Piece>) -> Vec<Piece> {
-    let mut whole = Vec::new();
-    let mut bytes = Vec::new();
-    for piece in pieces {
-        bytes.extend_from_slice(&piece.bytes);
-        if piece.ends_fragment {
-            let bytes = std::mem::take(&mut bytes).into();
-            whole.push(Piece { due_ms: piece.due_ms, bytes, ends_fragment: true });
-        }
-    }
-    whole
+/// What the server uses while all streams send; what its start cost is not counted.
+fn cpu_at_work(server: &Server) -> io::Result<Duration> {
+    std::thread::sleep(WARM_UP);
+    let before = server.cpu()?;
+    std::thread::sleep(WATCHED);
+    Ok(server.cpu()? - before)
 }
 
 /// CPU milliseconds per stream-second of nginx-rtmp taking the same media.
-fn nginx_rtmp() -> f64 {
-    let peer = Rtmp::start();
-    let pushers: Vec<_> = (0..PEER_STREAMS).map(|at| peer.push(&media::file("mkv"), at)).collect();
-    std::thread::sleep(Duration::from_secs(2));
-    let before = peer.cpu();
-    let start = std::time::Instant::now();
-    std::thread::sleep(Duration::from_secs(SECONDS));
-    let cpu = peer.cpu() - before;
-    let elapsed = start.elapsed().as_secs_f64();
+fn nginx_rtmp() -> io::Result<f64> {
+    let peer = Rtmp::start()?;
+    let file = media::file()?;
+    let pushers: Vec<_> =
+        (0..PEER_STREAMS).map(|at| peer.push(&file, at)).collect::<Result<_, _>>()?;
+    std::thread::sleep(WARM_UP);
+    let before = peer.cpu()?;
+    std::thread::sleep(WATCHED);
+    let cpu = peer.cpu()? - before;
+    let recording = peer.recordings()?;
+    assert_eq!(recording, PEER_STREAMS, "nginx-rtmp records every stream");
     drop(pushers);
-    cpu.as_secs_f64() * 1e3 / (PEER_STREAMS as f64 * elapsed)
+    Ok(ms(cpu) / (PEER_STREAMS as u64 * WATCHED.as_secs()) as f64)
 }
 
-fn bare_fdatasync() -> Vec<Duration> {
-    let mut file = tempfile::tempfile_in(media::folder()).expect("a file");
-    let block = vec![0x5a; 128 << 10];
-    let append = |_| {
-        let start = std::time::Instant::now();
-        file.write_all(&block).and_then(|()| file.sync_data()).expect("the disk writes");
-        start.elapsed()
-    };
-    (0..400).map(append).collect()
-}
-
-fn bare_sequential() -> f64 {
+/// MB/s.
+fn bare_sequential() -> io::Result<f64> {
     const BLOCKS: usize = 128;
-    let mut file: File = tempfile::tempfile_in(media::folder()).expect("a file");
+    let dir = directory()?;
+    let mut file = File::create(dir.path().join("bare"))?;
     let block = vec![0x5a; 4 << 20];
     let start = std::time::Instant::now();
     for _ in 0..BLOCKS {
-        file.write_all(&block).and_then(|()| file.sync_data()).expect("the disk writes");
+        file.write_all(&block)?;
+        file.sync_data()?;
     }
-    (BLOCKS * block.len()) as f64 / 1e6 / start.elapsed().as_secs_f64()
-}
-
-/// The median and the 99th percentile in milliseconds.
-fn quantiles(mut times: Vec<Duration>) -> [f64; 2] {
-    times.sort_unstable();
-    let at = |share: f64| {
-        let index = (times.len() as f64 * share) as usize;
-        times.get(index.min(times.len().saturating_sub(1))).map_or(0.0, Duration::as_secs_f64) * 1e3
-    };
-    [at(0.5), at(0.99)]
+    Ok((BLOCKS * block.len()) as f64 / 1e6 / start.elapsed().as_secs_f64())
 }

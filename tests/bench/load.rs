@@ -3,107 +3,101 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::Instant;
 
-use super::media::Piece;
-use super::server::Server;
+use crate::media::Load;
+use crate::stats::Latencies;
 
 /// What a run of producers saw.
 #[derive(Default)]
 pub struct Seen {
     /// From a fragment's last byte sent to its PERSISTED ack read.
-    pub acks: Vec<Duration>,
+    pub acks: Latencies,
     /// Bytes of fragments that were acknowledged.
     pub bytes: u64,
 }
 
 impl Seen {
     pub fn merge(&mut self, other: Self) {
-        self.acks.extend(other.acks);
+        self.acks.0.extend(other.acks.0);
         self.bytes += other.bytes;
     }
 }
 
+/// A fragment that was sent: when its last byte was, and how long it is.
+type Sent = (Instant, u64);
+
 /// Uploads the pieces to one stream, each when it is due after `start` (or at once when `paced`
 /// is false), and waits for the last ack.
 pub async fn upload(
-    server: &Server,
-    stream: &str,
-    head: &Bytes,
-    pieces: &[Piece],
+    server: SocketAddr,
+    request: Vec<u8>,
+    load: Arc<Load>,
     start: Instant,
     paced: bool,
 ) -> io::Result<Seen> {
-    let socket = TcpStream::connect(server.address).await?;
+    let socket = TcpStream::connect(server).await?;
     socket.set_nodelay(true)?;
-    let (mut reader, mut writer) = socket.into_split();
-    writer.write_all(&server.put_media_head(stream)).await?;
-    let (sent, sent_fragments) = tokio::sync::mpsc::unbounded_channel::<(Instant, u64)>();
-    let acks = tokio::spawn(async move { read_acks(&mut reader, sent_fragments).await });
-    writer.write_all(&chunk(head)).await?;
+    let (reader, mut writer) = socket.into_split();
+    writer.write_all(&request).await?;
+    let (sent, sent_fragments) = unbounded_channel::<Sent>();
+    let acks = tokio::spawn(read_acks(reader, sent_fragments));
+    writer.write_all(&load.head).await?;
     let mut fragment_bytes = 0;
-    for piece in pieces {
+    for piece in &load.pieces {
         if paced {
             tokio::time::sleep_until(start + Duration::from_millis(piece.due_ms)).await;
         }
-        writer.write_all(&chunk(&piece.bytes)).await?;
-        fragment_bytes += piece.bytes.len() as u64;
+        writer.write_all(&piece.chunk).await?;
+        fragment_bytes += piece.media_bytes;
         if piece.ends_fragment {
+            // Nobody listens once the server has ended its answer; that is told below.
             let _ = sent.send((Instant::now(), std::mem::take(&mut fragment_bytes)));
         }
     }
     drop(sent);
     writer.write_all(b"0\r\n\r\n").await?;
-    acks.await.map_err(io::Error::other)?
+    acks.await?
 }
 
-fn chunk(bytes: &[u8]) -> Vec<u8> {
-    let mut chunk = format!("{:x}\r\n", bytes.len()).into_bytes();
-    chunk.reserve(bytes.len() + 2);
-    chunk.extend_from_slice(bytes);
-    chunk.extend_from_slice(b"\r\n");
-    chunk
-}
-
-/// Reads until every fragment was acknowledged. The acks are found by their text, since parsing
-/// them as JSON would make the load dearer than what it measures.
+/// Reads until the answer ends. The acks are found by their text, since parsing them as JSON
+/// would make the load dearer than what it measures.
 async fn read_acks(
-    reader: &mut (impl AsyncReadExt + Unpin),
-    mut sent: tokio::sync::mpsc::UnboundedReceiver<(Instant, u64)>,
+    mut reader: OwnedReadHalf,
+    mut sent: UnboundedReceiver<Sent>,
 ) -> io::Result<Seen> {
     let mut seen = Seen::default();
     let mut buffer = Vec::new();
     let mut waiting = VecDeque::new();
     loop {
-        let mut bytes = [0; 4096];
-        let count = reader.read(&mut bytes).await?;
+        let count = reader.read_buf(&mut buffer).await?;
         let now = Instant::now();
-        if count == 0 {
-            return Ok(seen);
-        }
-        buffer.extend_from_slice(&bytes[..count]);
         let text = String::from_utf8_lossy(&buffer);
-        if text.contains("\"ERROR\"") {
-            return Err(io::Error::other(text.into_owned()));
+        if count == 0 || text.contains("\"ERROR\"") {
+            return Err(io::Error::other(format!("the upload ended with {text:?}")));
         }
         let whole = text.rfind('}').map_or(0, |at| at + 1);
         for _ in text[..whole].matches("PERSISTED") {
             while let Ok(fragment) = sent.try_recv() {
                 waiting.push_back(fragment);
             }
-            let Some((at, bytes)) = waiting.pop_front() else { continue };
-            seen.acks.push(now.saturating_duration_since(at));
+            let (at, bytes) =
+                waiting.pop_front().ok_or_else(|| io::Error::other("an ack too many"))?;
+            seen.acks.0.push(now.saturating_duration_since(at));
             seen.bytes += bytes;
         }
-        let ended = text.ends_with("0\r\n\r\n");
-        buffer.drain(..whole);
-        if ended {
-            return Ok(seen);
+        if text.ends_with("\r\n0\r\n\r\n") {
+            let all = waiting.is_empty() && sent.try_recv().is_err();
+            return all.then_some(seen).ok_or_else(|| io::Error::other("a fragment has no ack"));
         }
+        buffer.drain(..whole);
     }
 }

@@ -1,9 +1,15 @@
 //! Benchmarks. Each prints ratios against a limit or a peer that it measures in the same run,
 //! because absolute figures drift with the machine's other load.
 //!
-//! `cargo bench --bench bench -- NAME` runs one; without a name it lists them.
+//! `cargo bench --bench bench -- NAME…` runs those, without a name all; `--list` lists them.
 
+mod ingest;
+mod load;
 mod log_designs;
+mod media;
+mod peers;
+mod segments;
+mod server;
 mod stats;
 mod store_append;
 
@@ -11,18 +17,29 @@ mod store_append;
 type Bench = (&'static str, &'static str, fn() -> std::io::Result<()>);
 
 const BENCHES: &[Bench] = &[
+    ("ack", "PERSISTED acks of 300 cameras / bare append and overwrite + fdatasync", ingest::acks),
+    ("ingest", "CPU per stream-second / nginx-rtmp with HLS and record", ingest::real_time),
+    ("full-speed", "durable PutMedia / a bare sequential write", ingest::full_speed),
+    ("segments", "HLS segments and playlists per second / nginx with files", segments::run),
+    ("store-append", "the store alone: durable ingest and acknowledgements", store_append::run),
     ("log-designs", "three ways to make many small appends durable", log_designs::run),
-    ("store-append", "the store's durable ingest and its acknowledgements", store_append::run),
 ];
 
 fn main() -> std::io::Result<()> {
     // Cargo adds flags of its own.
-    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
-    match BENCHES.iter().find(|(name, ..)| Some(*name) == wanted.as_deref()) {
-        Some((_, _, run)) => run(),
-        None => {
-            BENCHES.iter().for_each(|(name, what, _)| println!("{name:16} {what}"));
-            Ok(())
-        }
+    let (flags, names): (Vec<_>, Vec<_>) =
+        std::env::args().skip(1).partition(|argument| argument.starts_with("--"));
+    if flags.iter().any(|flag| flag == "--list") {
+        BENCHES.iter().for_each(|(name, what, _)| println!("{name:14} {what}"));
+        return Ok(());
     }
+    if let Some(name) = names.iter().find(|name| BENCHES.iter().all(|(known, ..)| known != name)) {
+        return Err(std::io::Error::other(format!("there is no benchmark {name}; see --list")));
+    }
+    let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    for (name, what, run) in BENCHES.iter().filter(|(name, ..)| wanted(name)) {
+        println!("\n## {name}: {what}");
+        run()?;
+    }
+    Ok(())
 }

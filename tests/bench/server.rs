@@ -1,8 +1,8 @@
-//! The release binary as a benchmark's peer: started on a free port, its CPU time read from the
+//! The server as a process of its own, started on a free port; its CPU time is read from the
 //! system.
 
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -10,45 +10,53 @@ use std::time::Duration;
 use kinora::clock::Clock;
 use kinora::wire::sigv4::{self, Credentials, Request, Target};
 
+use crate::stats::directory;
+
 /// A running `kinora serve`; killed when dropped.
 pub struct Server {
-    child: Child,
+    process: Process,
+    /// Where it listens.
     pub address: SocketAddr,
     credentials: Credentials,
     _data: tempfile::TempDir,
 }
 
+/// A child that does not outlive its value.
+pub struct Process(pub Child);
+
 impl Server {
-    /// Starts the server on a new data directory beside the build, so on the same disk.
-    pub fn start() -> Self {
-        let data = tempfile::tempdir_in(super::media::folder()).expect("a folder for the data");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_kinora"))
+    /// Starts the server on a new data directory on the disk under test: the one just built, or
+    /// `KINORA_BENCH_SERVER`, another build of it to compare with.
+    pub fn start() -> io::Result<Self> {
+        let data = directory()?;
+        let built = || env!("CARGO_BIN_EXE_kinora").into();
+        let child = Command::new(std::env::var_os("KINORA_BENCH_SERVER").unwrap_or_else(built))
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
-            .spawn()
-            .expect("the binary starts");
-        let stdout = child.stdout.take().expect("stdout is piped");
+            .spawn()?;
+        let mut process = Process(child);
+        let stdout = process.0.stdout.take().ok_or_else(|| io::Error::other("stdout is piped"))?;
         let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line).expect("the server says where it listens");
-        let address = line.trim().rsplit('/').next().and_then(|at| at.parse().ok());
-        let credentials = credentials(data.path());
-        Self { child, address: address.expect("an address"), credentials, _data: data }
+        BufReader::new(stdout).read_line(&mut line)?;
+        let address = line.trim().rsplit('/').next().unwrap_or_default();
+        let address = address.parse().map_err(|_| io::Error::other(format!("started: {line}")))?;
+        let credentials = credentials(data.path())?;
+        Ok(Self { process, address, credentials, _data: data })
     }
 
     /// CPU time that the server used so far, of all its threads.
-    pub fn cpu(&self) -> Duration {
-        cpu_of(self.child.id())
+    pub fn cpu(&self) -> io::Result<Duration> {
+        self.process.cpu()
     }
 
     /// Resident memory in bytes.
-    pub fn resident(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
-        let status = status.expect("the process runs");
-        let line = status.lines().find(|line| line.starts_with("VmRSS")).expect("a VmRSS line");
-        let kib = line.split_whitespace().nth(1).and_then(|text| text.parse::<u64>().ok());
-        kib.expect("a number") * 1024
+    pub fn resident(&self) -> io::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.0.id()))?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS"));
+        let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+        kib.map(|kib| kib * 1024).ok_or_else(|| io::Error::other("no VmRSS"))
     }
 
     /// A signed PutMedia request head as the C producer sends it.
@@ -59,75 +67,103 @@ impl Server {
             ("transfer-encoding", "chunked"),
             ("x-amzn-fragment-acknowledgment-required", "1"),
             ("x-amzn-fragment-timecode-type", "RELATIVE"),
-            ("x-amzn-producer-start-timestamp", "1795308000.000"),
+            ("x-amzn-producer-start-timestamp", START_TIMESTAMP),
             ("x-amzn-stream-name", stream),
         ];
-        self.head("POST", "/putMedia", &headers, sigv4::EMPTY_PAYLOAD)
+        let mut head = self.head("/putMedia", &headers, sigv4::EMPTY_PAYLOAD);
+        head.push_str("\r\n");
+        head.into_bytes()
     }
 
-    /// A signed JSON request of the control plane.
-    pub fn call(&self, operation: &str, body: &str) -> String {
-        use std::io::{Read, Write};
+    /// A signed JSON request.
+    pub fn call(&self, operation: &str, body: &str) -> io::Result<String> {
         let headers = [("connection", "close"), ("host", "127.0.0.1")];
         let hash = sigv4::payload_hash(body.as_bytes());
-        let mut request = self.head("POST", operation, &headers, &hash);
-        request.truncate(request.len() - 2);
-        request.extend_from_slice(format!("content-length: {}\r\n\r\n{body}", body.len()).as_bytes());
-        let mut socket = std::net::TcpStream::connect(self.address).expect("the server listens");
-        socket.write_all(&request).expect("the server reads");
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer).expect("the server answers");
-        assert!(answer.starts_with("HTTP/1.1 200"), "{operation}: {answer}");
-        answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
+        let mut request = self.head(operation, &headers, &hash);
+        request.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
+        let answer = self.exchange(&request)?;
+        String::from_utf8(answer).map_err(io::Error::other)
     }
 
-    pub fn create_stream(&self, name: &str) {
+    /// Creates a stream that keeps what it gets.
+    pub fn create_stream(&self, name: &str) -> io::Result<()> {
         let body = format!(r#"{{"StreamName":"{name}","DataRetentionInHours":24}}"#);
-        self.call("/createStream", &body);
+        self.call("/createStream", &body).map(drop)
     }
 
-    fn head(&self, method: &str, path: &str, headers: &[(&str, &str)], hash: &str) -> Vec<u8> {
+    /// The body at an address that needs no signature.
+    pub fn get(&self, path: &str) -> io::Result<Vec<u8>> {
+        self.exchange(&format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"))
+    }
+
+    fn exchange(&self, request: &str) -> io::Result<Vec<u8>> {
+        let mut socket = TcpStream::connect(self.address)?;
+        socket.write_all(request.as_bytes())?;
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer)?;
+        let head = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap_or(0);
+        if !answer.starts_with(b"HTTP/1.1 200") {
+            let text = String::from_utf8_lossy(&answer).into_owned();
+            return Err(io::Error::other(format!("{request}\n{text}")));
+        }
+        Ok(answer.split_off(head + 4))
+    }
+
+    /// A signed request head without the empty line that ends it.
+    fn head(&self, path: &str, headers: &[(&str, &str)], hash: &str) -> String {
         let now = Clock::system().now();
-        let request = Request { method, path, query: "", headers };
+        let request = Request { method: "POST", path, query: "", headers };
         let target = Target { region: "us-east-1", service: "kinesisvideo" };
         let signed = sigv4::sign_headers(&request, hash, &self.credentials, target, now);
-        let mut head = format!("{method} {path} HTTP/1.1\r\n");
+        let mut head = format!("POST {path} HTTP/1.1\r\n");
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         for (name, value) in signed {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
-        head.push_str("\r\n");
-        head.into_bytes()
+        head
     }
 }
 
-impl Drop for Server {
+/// When all uploads start on the producers' clocks.
+pub const START_TIMESTAMP: &str = "1795308000";
+
+/// Linux counts in hundredths of a second for every program (`USER_HZ`).
+const TICK: Duration = Duration::from_millis(10);
+/// Where the two times stand behind the program's name in `/proc/PID/stat` (proc(5)).
+const UTIME: usize = 11;
+const STIME: usize = 12;
+
+impl Process {
+    /// CPU time that the process used so far.
+    pub fn cpu(&self) -> io::Result<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
+        let ticks =
+            |at: usize| fields.get(at).and_then(|text| text.parse::<u32>().ok()).unwrap_or(0);
+        Ok(TICK * (ticks(UTIME) + ticks(STIME)))
+    }
+}
+
+impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
-/// CPU time of one process.
-pub fn cpu_of(pid: u32) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process runs");
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
-    let per_second = rustix::param::clock_ticks_per_second();
-    Duration::from_secs_f64((ticks(11) + ticks(12)) as f64 / per_second as f64)
-}
-
-fn credentials(data: &Path) -> Credentials {
-    let file = std::fs::read_to_string(data.join("credentials")).expect("a credentials file");
+fn credentials(data: &Path) -> io::Result<Credentials> {
+    let file = std::fs::read_to_string(data.join("credentials"))?;
     let value = |key: &str| {
-        let line = file.lines().find(|line| line.starts_with(key)).expect("the key is there");
-        line.split('=').nth(1).expect("a value").trim().to_owned()
+        let line = file.lines().find(|line| line.starts_with(key))?;
+        Some(line.split_once('=')?.1.trim().to_owned())
     };
-    Credentials {
-        access_key: value("aws_access_key_id"),
-        secret: value("aws_secret_access_key"),
+    let missing = || io::Error::other("the credentials file is not complete");
+    Ok(Credentials {
+        access_key: value("aws_access_key_id").ok_or_else(missing)?,
+        secret: value("aws_secret_access_key").ok_or_else(missing)?,
         session_token: None,
-    }
+    })
 }

@@ -6,6 +6,8 @@ pub mod media;
 #[path = "../../src/types/mod.rs"]
 pub mod types;
 
+pub mod wire;
+
 /// Cuts `data` into pieces whose lengths follow from its bytes, so that a find repeats: many tiny
 /// ones, some large.
 pub fn pieces(data: &[u8]) -> impl Iterator<Item = &[u8]> {

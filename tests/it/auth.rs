@@ -11,6 +11,8 @@ use crate::support::{Answer, Server, TARGET};
 const LIST: &str = "/listStreams";
 const BODY: &str = r#"{"MaxResults":5}"#;
 
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 fn now() -> ServerTimestamp {
     Clock::system().now()
 }
@@ -39,7 +41,7 @@ fn control_calls_of_every_client_are_accepted() {
     let hash = payload_hash(BODY.as_bytes());
     let host = server.authority();
     let bare_host = "127.0.0.1";
-    let clients: [(&str, &[(&str, &str)], &str, &[(&str, &str)]); 6] = [
+    let clients: [(&str, Headers<'_>, &str, Headers<'_>); 6] = [
         ("boto3", &[("content-type", "application/json"), ("host", host)], &hash, &[]),
         (
             "C producer: Host without port, content type unsigned",
@@ -81,14 +83,14 @@ fn session_token_may_be_signed_and_any_region_named() {
 fn heads_of_streaming_clients_are_accepted() {
     let server = Server::start();
     let host = server.authority();
-    let hop_by_hop: &[(&str, &str)] = &[
+    let hop_by_hop: Headers<'_> = &[
         ("host", "127.0.0.1"),
         ("connection", "keep-alive"),
         ("transfer-encoding", "chunked"),
         ("user-agent", "AWS-PRODUCER-SDK-KVS/1.6.4"),
         ("x-amzn-stream-name", "cam1"),
     ];
-    let clients: [(&str, &[(&str, &str)], &str); 3] = [
+    let clients: [(&str, Headers<'_>, &str); 3] = [
         ("C producer", hop_by_hop, EMPTY_PAYLOAD),
         ("Java producer", &[("host", host), ("x-amzn-stream-name", "cam1")], UNSIGNED_PAYLOAD),
         ("hash of the body in the head", &[("host", host), ("x-amz-content-sha256", "0a")], "0a"),

@@ -93,9 +93,19 @@ impl Server {
 
     /// Signs a request with the given headers; what is to be added to them.
     pub fn sign(&self, path: &str, headers: &[(&str, &str)]) -> Vec<(&'static str, String)> {
+        self.sign_body(path, headers, "")
+    }
+
+    /// Signs a request with the given headers and body; what is to be added to the headers.
+    pub fn sign_body(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Vec<(&'static str, String)> {
         let request = Request { method: "POST", path, query: "", headers };
-        let now = Clock::system().now();
-        sigv4::sign_headers(&request, sigv4::EMPTY_PAYLOAD, &self.credentials, TARGET, now)
+        let hash = sigv4::payload_hash(body.as_bytes());
+        sigv4::sign_headers(&request, &hash, &self.credentials, TARGET, Clock::system().now())
     }
 
     /// Gets a URL of this server as a player does, without any authentication.

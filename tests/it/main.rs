@@ -1,12 +1,14 @@
 //! The server from outside: one module per subject, over real sockets.
 
 mod auth;
+mod bad_input;
 mod bodies;
 #[cfg(feature = "gstreamer")]
 mod browser;
 mod console;
 mod control_plane;
 mod crash;
+mod full_disk;
 mod get_media;
 mod hls;
 mod kvs;
@@ -15,6 +17,7 @@ mod native;
 #[cfg(feature = "gstreamer")]
 mod produce;
 mod producer;
+mod producer_heads;
 mod put_media;
 mod support;
 mod tidy;

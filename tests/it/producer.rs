@@ -1,6 +1,7 @@
 //! A PutMedia client for tests: it sends a body in the pieces it is told to and reports each HTTP
 //! chunk of the response by itself, because producers parse one ack per chunk.
 
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::mpsc;
@@ -41,6 +42,8 @@ impl Ack {
 pub struct Producer {
     socket: TcpStream,
     acks: mpsc::Receiver<Ack>,
+    /// Acks that came, and were not asked for yet.
+    seen: VecDeque<Ack>,
     pub status: u16,
 }
 
@@ -113,19 +116,25 @@ impl Producer {
                 }
             }
         });
-        Self { socket, acks, status }
+        Self { socket, acks, seen: VecDeque::new(), status }
     }
 
-    /// Sends body bytes as one HTTP chunk. A broken connection is not an error here: the server
-    /// may have refused the body already.
-    pub fn send(&mut self, body: &[u8]) {
+    /// Sends body bytes as one HTTP chunk; false once the connection is broken. That is not an
+    /// error here: the server may have refused the body already.
+    pub fn send(&mut self, body: &[u8]) -> bool {
         if body.is_empty() {
-            return;
+            return true;
         }
         let mut chunk = format!("{:x}\r\n", body.len()).into_bytes();
         chunk.extend_from_slice(body);
         chunk.extend_from_slice(b"\r\n");
-        let _ = self.socket.write_all(&chunk);
+        self.socket.write_all(&chunk).is_ok()
+    }
+
+    /// Whether an ERROR ack has come; those before it stay to be read.
+    pub fn is_refused(&mut self) -> bool {
+        self.seen.extend(self.acks.try_iter());
+        self.seen.iter().any(|ack| ack.event() == "ERROR")
     }
 
     /// Ends the body in order.
@@ -139,8 +148,13 @@ impl Producer {
     }
 
     /// The next ack; `None` once the response ended.
-    pub fn ack(&self) -> Option<Ack> {
+    pub fn ack(&mut self) -> Option<Ack> {
         loop {
+            match self.seen.pop_front() {
+                Some(ack) if ack.event() == "IDLE" => continue,
+                Some(ack) => return Some(ack),
+                None => {}
+            }
             match self.acks.recv_timeout(PATIENCE) {
                 Ok(ack) if ack.event() == "IDLE" => {}
                 Ok(ack) => return Some(ack),
@@ -151,7 +165,7 @@ impl Producer {
     }
 
     /// All acks until the response ends.
-    pub fn remaining_acks(&self) -> Vec<Ack> {
+    pub fn remaining_acks(&mut self) -> Vec<Ack> {
         std::iter::from_fn(|| self.ack()).collect()
     }
 }
@@ -160,7 +174,7 @@ impl Producer {
 pub fn put_media(server: &Server, head: &Head, body: &[u8], piece: usize) -> Vec<Ack> {
     let mut producer = Producer::connect(server, head);
     assert_eq!(producer.status, 200, "PutMedia is accepted");
-    body.chunks(piece).for_each(|piece| producer.send(piece));
+    let _ = body.chunks(piece).all(|piece| producer.send(piece));
     producer.finish();
     producer.remaining_acks()
 }

@@ -6,8 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use kinora::clock::Clock;
-use kinora::wire::sigv4::{self, Credentials, Request, Target};
+use kinora::wire::sigv4::{Credentials, Request, Target};
 use tempfile::TempDir;
 
 /// How clients in tests are configured; the server accepts any region.
@@ -61,6 +60,7 @@ impl Server {
     }
 
     /// On the data directory and the port that another server had.
+    #[cfg(feature = "gstreamer")]
     pub fn start_again(dir: TempDir, authority: &str) -> Self {
         Self::launch(command(), dir, authority, &[])
     }
@@ -92,6 +92,23 @@ impl Server {
     /// `127.0.0.1:PORT`.
     pub fn authority(&self) -> &str {
         self.endpoint.split_once("://").expect("a URL").1
+    }
+
+    /// Bytes of memory the server has in use (Linux's VmRSS).
+    pub fn resident_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).expect("the server runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        kilobytes.and_then(|text| text.parse::<u64>().ok()).expect("a number") * 1024
+    }
+
+    /// A metric's value.
+    pub fn metric(&self, name: &str) -> f64 {
+        let answer = self.get_with_key("/metrics");
+        let mut lines = answer.text().lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        value.unwrap_or_else(|| panic!("no metric {name}: {answer:?}"))
     }
 
     /// Runs `kinora key …` on this server's keys; its standard output.
@@ -134,6 +151,13 @@ impl Server {
         self.take_dir()
     }
 
+    /// On a data directory in a place that the test made, such as a small disk.
+    pub fn start_at(path: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut command = command();
+        command.envs(settings.iter().copied());
+        Self::launch(command, tempfile::tempdir_in(path).expect("a directory"), ANY_PORT, &[])
+    }
+
     fn take_dir(&mut self) -> TempDir {
         let fresh = tempfile::tempdir().expect("a directory");
         std::mem::replace(&mut self.dir, fresh)
@@ -148,10 +172,7 @@ impl Server {
     /// Calls an AWS operation with other headers, all of them signed.
     pub fn call_with(&self, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let request = Request { method: "POST", path, query: "", headers };
-        let hash = sigv4::payload_hash(body.as_bytes());
-        let now = Clock::system().now();
-        let added = sigv4::sign_headers(&request, &hash, &self.credentials, TARGET, now);
-        self.send(&request, &added, body)
+        self.send(&request, &self.sign_body(path, headers, body), body)
     }
 
     /// Sends a request as it stands, with more headers and a body of known length.
@@ -159,7 +180,7 @@ impl Server {
         let Request { method, path, query, headers } = request;
         let query = if query.is_empty() { String::new() } else { format!("?{query}") };
         let mut text = format!("{method} {path}{query} HTTP/1.1\r\n");
-        for (name, value) in headers.iter().copied() {
+        for (name, value) in *headers {
             text.push_str(&format!("{name}: {value}\r\n"));
         }
         for (name, value) in added {
@@ -222,6 +243,23 @@ fn read_answer(from: &mut impl BufRead) -> Answer {
     let length = answer.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
     from.take(length).read_to_end(&mut answer.body).expect("a body");
     answer
+}
+
+/// A small generator of the same numbers for the same seed (splitmix64).
+pub struct Random(pub u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
 }
 
 /// `kinora` without settings of the machine that runs the tests.

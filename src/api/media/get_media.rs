@@ -10,7 +10,7 @@ use futures_util::stream;
 use http::header;
 use tokio::time::{Instant, timeout_at};
 
-use crate::api::{ApiError, AppState, AwsJson, find_stream};
+use crate::api::{ApiError, AppState, AwsJson, ErrorKind, find_stream};
 use crate::serve::GetMedia;
 use crate::store::Start;
 use crate::types::{FragmentNumber, ProducerTimestamp, ServerTimestamp};
@@ -25,9 +25,14 @@ pub(super) async fn get_media(
     let selector =
         input.start_selector.ok_or_else(|| ApiError::invalid("StartSelector must be given."))?;
     let start = start_of(&selector)?;
+    let most = app.config.get_media.max_connections_per_stream;
+    let place = app.readers.enter(stream.id, most).ok_or_else(|| {
+        let message = format!("The stream has {most} readers already.");
+        ApiError::new(ErrorKind::ConnectionLimitExceeded, message)
+    })?;
     let name = stream.name().clone();
     let ends = Instant::now() + Duration::from_secs(app.config.get_media.max_connection_seconds);
-    let open = app.metrics.get_media_connections.enter();
+    let open = (app.metrics.get_media_connections.enter(), place);
     let reader = GetMedia::new(media, start, app.clock.clone());
     let bytes = stream::unfold((reader, app, open), move |(mut reader, app, open)| {
         let name = name.clone();

@@ -2,6 +2,9 @@
 
 mod get_media;
 mod put_media;
+mod readers;
+
+pub use readers::Readers;
 
 use axum::routing::post;
 

@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use http::{HeaderMap, header};
 use tokio::sync::mpsc;
-use tracing::Instrument;
+use tracing::Span;
 
 use crate::api::{ApiError, AppState, ErrorKind, MediaBody, find_stream};
 use crate::config::PutMediaLimits;
@@ -24,7 +24,7 @@ use crate::wire::media as wire;
 /// Acks that may wait for the producer to read them.
 const ACKS_WAITING: usize = 64;
 /// Complete fragments of one connection that may wait for the disk.
-const UNPERSISTED_FRAGMENTS: usize = 4;
+const UNPERSISTED_FRAGMENTS: usize = 16;
 
 pub(super) async fn put_media(
     State(app): State<AppState>,
@@ -57,15 +57,16 @@ pub(super) async fn put_media(
     let upload = Upload { stream: media, timecodes, limits: limits(&app.config.put_media), acks };
     let body = MediaBody::begin(body).await;
     let span = tracing::info_span!("put_media", stream = %stream.name());
-    tokio::spawn(receive(Arc::clone(&app), upload, body).instrument(span));
+    tokio::spawn(receive(Arc::clone(&app), upload, body, span));
     Ok(answer(app, waiting_acks, wants_acks))
 }
 
 /// The upload runs as a task of its own, so that a producer which stops reading its acks, or
-/// closes its side, does not keep a complete fragment from the disk.
-async fn receive(app: AppState, upload: Upload, body: MediaBody) {
+/// closes its side, does not keep a complete fragment from the disk. The span is entered only to
+/// log: entering it with every frame would cost as much as parsing the frame.
+async fn receive(app: AppState, upload: Upload, body: MediaBody, span: Span) {
     let _open = app.metrics.put_media_connections.enter();
-    tracing::info!("upload began");
+    span.in_scope(|| tracing::info!("upload began"));
     let counted = Arc::clone(&app);
     let body = stream::unfold(body, |mut body| async move {
         let next = body.next().await?;
@@ -77,7 +78,8 @@ async fn receive(app: AppState, upload: Upload, body: MediaBody) {
     });
     // Fused, since a refused upload is drained whether its end was seen or not.
     let body = Box::pin(body.fuse());
-    match ingest::run(upload, body, app.shutdown.cancelled()).await {
+    let end = ingest::run(upload, body, app.shutdown.cancelled()).await;
+    span.in_scope(|| match end {
         End::Complete => tracing::info!("upload ended"),
         End::Shutdown => tracing::info!("upload ended: the server shuts down"),
         End::Refused(refusal) => tracing::warn!("upload refused: {refusal}"),
@@ -85,7 +87,7 @@ async fn receive(app: AppState, upload: Upload, body: MediaBody) {
             app.metrics.put_media_torn.add(1);
             tracing::warn!("upload broke off: {reason}");
         }
-    }
+    });
 }
 
 /// The head goes out at once; then each ack as its own chunk, since the C producer parses one
@@ -176,7 +178,9 @@ fn error_of(refusal: &Refusal) -> (u32, &'static str) {
     use mkv::ErrorKind;
     match refusal {
         Refusal::ReadFailed(_) | Refusal::TooSlow { .. } => (4000, "STREAM_READ_ERROR"),
-        Refusal::FragmentTooLarge { .. } => (4001, "MAX_FRAGMENT_SIZE_REACHED"),
+        Refusal::FragmentTooLarge { .. } | Refusal::TooManyElements { .. } => {
+            (4001, "MAX_FRAGMENT_SIZE_REACHED")
+        }
         Refusal::FragmentTooLong { .. } => (4002, "MAX_FRAGMENT_DURATION_REACHED"),
         Refusal::ConnectionTooLong => (4003, "MAX_CONNECTION_DURATION_REACHED"),
         Refusal::TimecodeNotAfterPrevious { .. } => {

@@ -99,6 +99,45 @@ fn empty_cluster_is_no_fragment() {
     assert_eq!(begins, 1);
 }
 
+fn refusal_of(body: &[u8]) -> Refusal {
+    let mut session = Session::new(TimecodeType::Absolute, Limits::default());
+    body.chunks(60_000).find_map(|piece| session.push(piece).err()).expect("refused")
+}
+
+#[test]
+fn endless_element_in_the_head_is_refused_before_it_is_held() {
+    let head = head_with(vec![track(1, VIDEO)]);
+    // A Void that announces 40 MB.
+    let body = [&head[..], &[0xec, 0x12, 0x62, 0x5a, 0x00], &vec![0; 2 * HEAD_BYTES]].concat();
+    let mut session = Session::new(TimecodeType::Absolute, Limits::default());
+    let taken = body.chunks(1_000).take_while(|piece| session.push(piece).is_ok()).count();
+    assert!(taken * 1_000 <= HEAD_BYTES, "{taken} kB were held");
+}
+
+#[test]
+fn fragment_of_countless_tiny_elements_is_refused() {
+    let voids = [0xec, 0x80].repeat(FRAGMENT_ELEMENTS + 1);
+    let body = [&head_with(vec![track(1, VIDEO)])[..], &cluster(1), &block(1, 0), &voids].concat();
+    assert!(matches!(refusal_of(&body), Refusal::TooManyElements { .. }));
+}
+
+#[test]
+fn ticks_can_not_change_their_meaning_between_clusters() {
+    let head = head_with(vec![track(1, VIDEO)]);
+    let at = head.windows(4).position(|id| id == [0x15, 0x49, 0xa9, 0x66]).expect("an Info");
+    let len = 6 + usize::from(head[at + 5]);
+    let body = [&head[..], &cluster(1), &block(1, 0), &head[at..at + len]].concat();
+    assert!(matches!(refusal_of(&body), Refusal::InvalidOrder(_)));
+}
+
+#[test]
+fn claimed_length_of_a_frame_does_not_stretch_its_fragment() {
+    let mut video = track(1, VIDEO);
+    video.default_duration_ns = Some(u64::MAX);
+    let body = [&head_with(vec![video])[..], &cluster(1), &block(1, 0)].concat();
+    assert_eq!(durations(&outputs_of(&body, &[]).expect("accepted")), [20_000]);
+}
+
 #[test]
 fn format_ignores_what_decoders_do_not_need() {
     let begin = |name: &str| {

@@ -36,19 +36,19 @@ async fn events(mut source: Source, video_frames: usize) -> Vec<SourceEvent> {
 }
 
 fn frames(events: &[SourceEvent], track: u64) -> Vec<&SourceFrame> {
-    let of_track = |event| match event {
-        &SourceEvent::Frame(ref frame) if frame.track == track => Some(frame),
+    let frames = events.iter().filter_map(|event| match event {
+        SourceEvent::Frame(frame) if frame.track == track => Some(frame),
         _ => None,
-    };
-    events.iter().filter_map(of_track).collect()
+    });
+    frames.collect()
 }
 
 fn tracks(events: &[SourceEvent]) -> Vec<&Track> {
-    let track = |event| match event {
-        &SourceEvent::Track(ref track) => Some(track),
+    let tracks = events.iter().filter_map(|event| match event {
+        SourceEvent::Track(track) => Some(track),
         _ => None,
-    };
-    events.iter().filter_map(track).collect()
+    });
+    tracks.collect()
 }
 
 fn fixture(name: &str) -> String {

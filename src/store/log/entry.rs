@@ -1,6 +1,5 @@
 //! The entries of the log as bytes; see `FORMAT.md`. No I/O here.
 
-use crate::store::fragments::FormatId;
 use crate::types::{FragmentNumber, ProducerTimestamp, ServerTimestamp, StreamId};
 
 /// Bytes of an entry's header.
@@ -18,6 +17,11 @@ const NO_SEQUENCE: u64 = u64::MAX;
 
 /// A place in the log: bytes since its beginning, over all segments that ever were.
 pub type Lsn = u64;
+
+/// A digest of what decoders must know beforehand (tracks, codec data). The store only compares
+/// it: where it changes, players need a new init segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FormatId(pub u32);
 
 /// An entry's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -63,14 +63,20 @@ fn prepare_one(segments: &Segments) -> io::Result<()> {
     }
 }
 
-/// Writes every block once; `false` when the store closes meanwhile.
+/// Writes every block once, or none of those left when the log grows too fast for it; `false`
+/// when the store closes meanwhile.
 fn prewrite(segments: &Segments, file: &FileRef) -> io::Result<bool> {
     let zeros = vec![0; STEP_BYTES];
     let mut offset = 0;
     while offset < file.len {
-        if segments.table().stopping {
+        let table = segments.table();
+        if table.stopping {
             return Ok(false);
         }
+        if table.hurried {
+            break;
+        }
+        drop(table);
         let step = (file.len - offset).min(STEP_BYTES as u64);
         let slice = &zeros[..usize::try_from(step).unwrap_or(STEP_BYTES)];
         file.file.write_at(&mut [IoSlice::new(slice)], offset)?;

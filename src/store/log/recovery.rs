@@ -123,12 +123,14 @@ impl Files {
 }
 
 /// Reads a segment's base and salt off its entries. Only an entry that proves the segment's
-/// beginning durable counts: else the header was never synced, and nothing in it was promised.
+/// header durable counts, as all of a segment's own do. Entries of an earlier use of the file may be
+/// found this way, when its new header was being written: they had expired, and states of later
+/// segments say so.
 fn salvage(file: &FileRef) -> io::Result<Option<Segment>> {
     let mut at = ENTRIES_AT;
     while let Some((offset, header)) = find_header(&*file.file, at, file.len, |_, _| true)? {
         let base = header.lsn.checked_sub(offset);
-        if let Some(base) = base.filter(|base| header.durable > base + ENTRIES_AT) {
+        if let Some(base) = base.filter(|base| header.durable >= base + ENTRIES_AT) {
             return Ok(Some(Segment::new(base, header.salt, file.clone())));
         }
         at = offset + ALIGNMENT;
@@ -164,6 +166,8 @@ impl Pass {
         segment: &Segment,
         apply: &mut impl FnMut(&Segments, Event),
     ) -> io::Result<()> {
+        // The header is written only after all before the segment was synced.
+        self.prove(segment.base, apply)?;
         let (file, len) = (&*segment.file.file, segment.file.len);
         let fits = |offset: u64, header: &Header| {
             header.salt == segment.salt

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Instant;
 
 use super::entry::{ALIGNMENT, HEADER_BYTES, Lsn, u32_at, u64_at};
 use crate::store::disk::{Disk, DiskFile};
@@ -15,6 +16,11 @@ pub const ENTRIES_AT: u64 = 4096;
 pub const SEGMENT_HEADER_BYTES: usize = 64;
 /// What the seal takes, which every segment keeps room for.
 pub const SEAL_BYTES: u64 = HEADER_BYTES as u64;
+
+/// Bytes per second of appends above which free segments are not written beforehand. There each
+/// sync carries much, so that growing the file hardly costs anything, while writing all twice
+/// would halve what the device takes.
+const PREWRITE_BELOW: u64 = 128 << 20;
 
 const MAGIC_USED: [u8; 7] = *b"KINSEG\0";
 const MAGIC_FREE: [u8; 7] = *b"KINFREE";
@@ -132,6 +138,10 @@ pub(super) struct Table {
     used: BTreeMap<Lsn, Arc<Segment>>,
     pub(super) free: Vec<FileRef>,
     next_serial: u64,
+    /// When the active segment was taken into use.
+    taken: Option<Instant>,
+    /// Whether the one before it lasted so shortly that prewriting others would slow appends.
+    pub(super) hurried: bool,
     pub(super) stopping: bool,
 }
 
@@ -173,7 +183,13 @@ impl Segments {
 
     /// Takes a free segment if one is ready.
     pub fn take_free(&self) -> Option<FileRef> {
-        let file = locked(&self.table).free.pop();
+        let mut table = locked(&self.table);
+        let now = Instant::now();
+        let lasted = table.taken.replace(now).map(|before| now - before);
+        let at_rate = self.limits.segment_bytes as f64 / PREWRITE_BELOW as f64;
+        table.hurried = lasted.is_some_and(|lasted| lasted.as_secs_f64() < at_rate);
+        let file = table.free.pop();
+        drop(table);
         self.wanted.notify_all();
         file
     }

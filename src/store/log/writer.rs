@@ -40,8 +40,6 @@ struct Active {
     /// What was placed since the last flush: bytes back to back, from `batch_at` on.
     batch: Vec<Bytes>,
     batch_at: Lsn,
-    /// The header of a new segment, due with its first batch.
-    header: Option<[u8; 64]>,
 }
 
 static PADDING: [u8; ALIGNMENT as usize] = [0; ALIGNMENT as usize];
@@ -51,7 +49,7 @@ impl Writer {
     pub fn new(segments: Arc<Segments>, resume: Resume) -> Self {
         let Resume { active, next_base } = resume;
         let durable = active.as_ref().map_or(next_base, |(_, end)| *end);
-        let active = active.map(|(segment, end)| Active::new(segment, end, None));
+        let active = active.map(|(segment, end)| Active::new(segment, end));
         Self { segments, active, next_base, durable }
     }
 
@@ -84,18 +82,28 @@ impl Writer {
     }
 
     /// Begins a segment that has room for a state of `state_len` bytes and then such an entry.
-    /// The one before was sealed and flushed. An error leaves the log as it was.
+    /// The one before was sealed and flushed.
+    ///
+    /// The header is synced by itself, once per segment, so that the first entries can already
+    /// prove it: if it is damaged later, they are found all the same.
+    ///
+    /// # Errors
+    /// "No space" leaves the log as it was. After any other error nobody can tell what the file
+    /// holds: the caller must not use the writer again.
     pub fn open_segment(&mut self, state_len: u64, body_len: u64) -> io::Result<()> {
         let needed = file_len_for(entry_bytes(state_len) + entry_bytes(body_len));
         let file = self.free_file(needed)?;
         let salt = getrandom::u32().map_err(io::Error::other)?;
         let base = self.next_base;
         let header = SegmentHeader::Used { base, salt }.encode();
+        let written = file.file.write_at(&mut [IoSlice::new(&header)], 0);
+        // Whatever went wrong, it is not the kind of error that leaves the log as it was.
+        written.and_then(|()| file.file.sync()).map_err(io::Error::other)?;
         let segment = Arc::new(Segment::new(base, salt, file));
         self.next_base = segment.end();
-        self.durable = base;
+        self.durable = base + ENTRIES_AT;
         self.segments.insert(segment.clone());
-        self.active = Some(Active::new(segment, base + ENTRIES_AT, Some(header)));
+        self.active = Some(Active::new(segment, base + ENTRIES_AT));
         Ok(())
     }
 
@@ -128,17 +136,14 @@ impl Writer {
         lsn
     }
 
-    /// Writes and syncs what was placed; all before the returned position is durable then. After an error nobody can tell what the file holds:
-    /// the caller must not use the writer again.
+    /// Writes and syncs what was placed; all before the returned position is durable then. After
+    /// an error nobody can tell what the file holds: the caller must not use the writer again.
     pub fn flush(&mut self) -> io::Result<Lsn> {
         let Some(active) = &mut self.active else { return Ok(self.durable) };
         if active.batch.is_empty() {
             return Ok(self.durable);
         }
         let file = &*active.segment.file.file;
-        if let Some(header) = active.header.take() {
-            file.write_at(&mut [IoSlice::new(&header)], 0)?;
-        }
         let mut slices: Vec<_> = active.batch.iter().map(|bytes| IoSlice::new(bytes)).collect();
         file.write_at(&mut slices, active.batch_at - active.segment.base)?;
         file.sync()?;
@@ -165,7 +170,7 @@ impl Writer {
 }
 
 impl Active {
-    fn new(segment: Arc<Segment>, end: Lsn, header: Option<[u8; 64]>) -> Self {
-        Self { segment, end, has_state: false, batch: Vec::new(), batch_at: end, header }
+    fn new(segment: Arc<Segment>, end: Lsn) -> Self {
+        Self { segment, end, has_state: false, batch: Vec::new(), batch_at: end }
     }
 }

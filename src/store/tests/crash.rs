@@ -224,6 +224,21 @@ async fn damaged_segment_header_is_reported_and_its_fragments_are_there() {
     assert_eq!(all_by_producer(&stream(&store, "front")).len(), 3);
 }
 
+/// What a kill leaves of a segment's first batch has no later entry that would prove it.
+#[tokio::test]
+async fn damaged_header_of_a_segment_with_a_single_batch_loses_nothing() {
+    let (disk, clock) = (MemoryDisk::new(), clock());
+    let (store, _) = open(&disk, &clock);
+    let kept = persist(&stream(&store, "front"), 0, b"cluster").await.expect("persisted");
+    let disk = disk.kill();
+    drop(store);
+    let (file, _) = disk.find(b"KINSEG").expect("there is a segment");
+    disk.flip_bit(&file, 9);
+    let (store, report) = open(&disk, &clock);
+    assert_eq!(report.damage.len(), 1, "{:?}", report.damage);
+    assert_eq!(all_by_producer(&stream(&store, "front")), [kept]);
+}
+
 #[test]
 fn store_that_another_process_has_open_is_refused() {
     let dir = tempfile::tempdir().expect("a directory");

@@ -44,5 +44,22 @@ async fn fragments_that_differ_are_all_stored() {
     let mut other = front.begin(Bytes::from_static(HEAD), at(0), FormatId(2));
     other.push(Bytes::from_static(b"one"));
     other.finish(Millis(1_000)).await.expect("persisted");
-    assert_eq!(all_by_producer(&front).len(), 4);
+    let mut tagged = front.begin(Bytes::from_static(HEAD), at(0), FORMAT);
+    tagged.push(Bytes::from_static(b"one"));
+    tagged.push_trailer(Bytes::from_static(b"other tags"));
+    tagged.finish(Millis(1_000)).await.expect("persisted");
+    assert_eq!(all_by_producer(&front).len(), 5);
+}
+
+#[tokio::test]
+async fn fragment_sent_again_after_the_stored_one_expired_is_stored() {
+    let (disk, clock) = (MemoryDisk::new(), clock());
+    let (store, _) = open(&disk, &clock);
+    let front = stream(&store, "front");
+    let first = persist(&front, 0, b"the same").await.expect("persisted");
+    clock.advance(Millis(25 * 3_600_000));
+    store.enforce_retention();
+    let again = persist(&front, 0, b"the same").await.expect("persisted");
+    assert_ne!(again.number, first.number);
+    assert_eq!(all_by_producer(&front), [again]);
 }

@@ -53,6 +53,24 @@ fn verify_signed(
 }
 
 #[test]
+fn header_that_is_named_over_and_over_is_refused_before_it_is_hashed() {
+    let value = format!(
+        "{ALGORITHM} Credential=AKID/20260102/us-west-2/kinesisvideo/aws4_request, \
+         SignedHeaders=host;{}x-long, Signature=00",
+        "x-long;".repeat(2_000)
+    );
+    let long = "v".repeat(30_000);
+    let headers = [
+        ("host", "h"),
+        ("x-amz-date", DATE),
+        ("x-long", long.as_str()),
+        ("authorization", value.as_str()),
+    ];
+    let refused = parse(&post("/listStreams", &headers));
+    assert!(matches!(refused, Err(Error::Incomplete(_))), "{refused:?}");
+}
+
+#[test]
 fn control_call_is_signed_as_boto3_signs_it() {
     let headers = [("content-type", "application/json"), ("host", "127.0.0.1:8080")];
     check_vector(

@@ -241,6 +241,13 @@ fn presented(
     if !signed_headers.iter().any(|name| name == "host") {
         return Err(Error::Incomplete("'Host' must be a 'SignedHeader'.".to_owned()));
     }
+    // Each name brings its header into the text that is hashed: a long header that is named over
+    // and over would make that text as large as the sender likes.
+    let mut names: Vec<&str> = signed_headers.iter().map(String::as_str).collect();
+    names.sort_unstable();
+    if names.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(Error::Incomplete("'SignedHeaders' names a header twice.".to_owned()));
+    }
     Ok(Presented {
         access_key,
         date,
