@@ -39,6 +39,7 @@ use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::serve::package::Packager;
 use crate::store::Store;
+use crate::types::Millis;
 use crate::web;
 
 /// What every handler can reach.
@@ -104,6 +105,11 @@ pub fn router(app: AppState) -> Router {
 }
 
 impl App {
+    /// How long ago the newest fragment of a live stream ended at most.
+    fn live_within(&self) -> Millis {
+        Millis(self.config.hls.live_within_seconds.saturating_mul(1000))
+    }
+
     /// Scheme and host under which the client reaches the server, without a path: the configured
     /// public URL, else the `Host` it asked. The C and Java producers leave the port out of
     /// `Host`, so a port that is not the scheme's own is put back: without a public URL,

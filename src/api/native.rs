@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 
 use super::{ApiError, App, AppState, Caller, Routes};
 use crate::store::{FragmentInfo, StreamInfo};
-use crate::types::Millis;
 
 /// The most streams in one answer of `GET /v1/streams`.
 const MAX_LISTED: usize = 10_000;
@@ -59,10 +58,10 @@ fn describe(app: &App, stream: &StreamInfo) -> Value {
     })
 }
 
-/// A stream counts as live until its newest fragment ended too long ago.
+/// As long as a live session could begin.
 fn is_live(app: &App, newest: &FragmentInfo) -> bool {
-    let patience = Millis(app.config.hls.live_within_seconds.saturating_mul(1000));
-    newest.server().plus(newest.duration).plus(patience) > app.clock.now()
+    let ended = newest.server().plus(newest.duration);
+    app.clock.now().since(ended) <= app.live_within()
 }
 
 /// A persisted fragment, in every answer of the native API.

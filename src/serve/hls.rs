@@ -24,8 +24,6 @@ pub use session::{
 
 use select::{Listing, live, on_demand};
 
-/// A live session begins only if the stream has a fragment that ended this recently.
-const LIVE_WITHIN: Millis = Millis(30_000);
 /// Fragments that a live playlist's target duration and a variant's bandwidth look back on.
 const HISTORY: usize = 64;
 
@@ -40,8 +38,8 @@ pub trait Links {
     fn media_segment(&self, text: &mut String, track: TrackNumber, number: FragmentNumber);
 }
 
-/// Checks that a session can begin: there are fragments, for a live session recent ones, and the
-/// tracks of the first can be played.
+/// Checks that a session can begin: there are fragments, for a live session one that ended no
+/// longer than `live_within` ago, and the tracks of the first can be played.
 ///
 /// # Errors
 /// `NoFragments`, or why a track cannot be played.
@@ -50,11 +48,12 @@ pub async fn open(
     stream: &MediaStream,
     session: &Session,
     now: ServerTimestamp,
+    live_within: Millis,
 ) -> Result<(), Error> {
     if session.playback.is_live() {
         let newest = stream.newest(1);
         let newest = newest.last().ok_or(Error::NoFragments)?;
-        if now.since(newest.server().plus(newest.duration)) > LIVE_WITHIN {
+        if now.since(newest.server().plus(newest.duration)) > live_within {
             return Err(Error::NoFragments);
         }
     }

@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use crate::kvs::fixture;
 use crate::producer::{Head, PATIENCE, of_kind, put_media};
-use crate::support::Server;
+use crate::support::{Answer, Server};
 
-/// A server that calls a stream live for no longer than its newest fragment lasts, with an upload.
+/// A server that calls a stream live for a second after its newest fragment, with an upload.
 async fn recorded() -> (Server, String) {
     let server = Server::start_configured(&[("KINORA_HLS_LIVE_WITHIN_SECONDS", "1")]);
     server.create_stream("camera", 24).await;
@@ -20,12 +20,16 @@ async fn recorded() -> (Server, String) {
     (server, last.to_string())
 }
 
-fn json(server: &Server, path: &str, query: &str) -> Value {
+fn get(server: &Server, path: &str, query: &str) -> Answer {
     let link = server.key(&["link", "--url", "http://h"]);
     let token = link.trim().rsplit_once("token=").expect("a token").1;
     let authorization = format!("Bearer {token}");
     let headers = [("host", "h"), ("authorization", authorization.as_str())];
-    let answer = server.send(&Request { method: "GET", path, query, headers: &headers }, &[], "");
+    server.send(&Request { method: "GET", path, query, headers: &headers }, &[], "")
+}
+
+fn json(server: &Server, path: &str, query: &str) -> Value {
+    let answer = get(server, path, query);
     assert_eq!(answer.status, 200, "{answer:?}");
     serde_json::from_slice(&answer.body).expect("JSON")
 }
@@ -39,11 +43,14 @@ async fn listing_tells_where_a_stream_ends_and_when_it_stops_being_live() {
     assert!(first_look["oldest"]["number"].as_str() < first_look["newest"]["number"].as_str());
     assert!(first_look["newest"]["durationMs"].as_u64().is_some_and(|length| length > 0));
     assert_eq!(first_look["live"], true);
+    let playlist = || get(&server, "/v1/streams/camera/live.m3u8", "").status;
+    assert_eq!(playlist(), 200);
     let deadline = Instant::now() + PATIENCE;
     while stream()["live"] == true {
         assert!(Instant::now() < deadline, "it stays live");
         std::thread::sleep(Duration::from_millis(100));
     }
+    assert_eq!(playlist(), 404);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -100,7 +100,7 @@ impl Opened {
     /// Begins a session, if there is something to play.
     pub(super) async fn begin(app: &App, session: Session) -> Result<Self, ApiError> {
         let stream = app.store.media(session.stream).ok_or_else(ApiError::no_stream)?;
-        hls::open(&app.packager, &stream, &session, app.clock.now()).await?;
+        hls::open(&app.packager, &stream, &session, app.clock.now(), app.live_within()).await?;
         let secret = app.keys.token_secret();
         let token = secret.seal(Purpose::Session, &session.encode(), session.expires);
         Ok(Self { stream, session, token })

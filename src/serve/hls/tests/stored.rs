@@ -64,7 +64,7 @@ impl Bench {
     }
 
     async fn open(&self, session: &Session) -> Result<(), Error> {
-        open(&self.packager, &self.stream, session, self.clock.now()).await
+        open(&self.packager, &self.stream, session, self.clock.now(), LIVE_WITHIN).await
     }
 
     async fn media_playlist(&self, session: &Session, track: u64) -> Result<String, Error> {
@@ -74,6 +74,7 @@ impl Bench {
 }
 
 const AV: &str = "kvssink-h264_aac-two_tracks.mkv";
+const LIVE_WITHIN: Millis = Millis(30_000);
 const LIVE: Playback = Playback::Live(SelectorClock::Server);
 
 #[tokio::test]
@@ -138,10 +139,10 @@ async fn a_new_format_is_a_discontinuity_with_its_own_init_segment() {
 }
 
 #[tokio::test]
-async fn a_live_session_needs_a_fragment_of_the_last_thirty_seconds() {
+async fn a_live_session_needs_a_recent_fragment() {
     let bench = Bench::with(AV).await;
     let session = bench.session(LIVE);
-    bench.clock.advance(Millis(30_000));
+    bench.clock.advance(LIVE_WITHIN);
     bench.open(&session).await.expect("just in time");
     bench.clock.advance(Millis(1));
     assert!(matches!(bench.open(&session).await, Err(Error::NoFragments)));
