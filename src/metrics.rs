@@ -78,22 +78,16 @@ metrics! {
         "Fragments received completely.";
     Counter put_media_persisted "kinora_put_media_persisted_fragments_total"
         "Fragments made durable and acknowledged.";
-    Counter put_media_frames "kinora_put_media_incoming_frames_total"
-        "Frames received.";
     Counter put_media_errors "kinora_put_media_error_acks_total"
         "ERROR acknowledgements sent.";
     Counter put_media_torn "kinora_put_media_connection_errors_total"
         "PutMedia connections that broke before their body's end.";
     Histogram put_media_persist_seconds "kinora_put_media_persisted_ack_seconds"
-        "Seconds from a fragment's last byte to its PERSISTED acknowledgement.";
+        "Seconds from a fragment's last byte read to its PERSISTED acknowledgement.";
     Gauge get_media_connections "kinora_get_media_active_connections"
         "GetMedia answers that are open.";
     Counter get_media_bytes "kinora_get_media_outgoing_bytes_total"
         "Bytes of GetMedia answers sent.";
-    Counter get_media_fragments "kinora_get_media_outgoing_fragments_total"
-        "Fragments sent by GetMedia.";
-    Counter get_media_skipped "kinora_get_media_skipped_fragments_total"
-        "Fragments a slow reader missed.";
     Gauge store_bytes "kinora_store_used_bytes"
         "Bytes of the log's files that hold fragments.";
     Counter hls_playlists "kinora_hls_playlists_total"

@@ -1,7 +1,8 @@
 //! PutMedia: a body of MKV comes in while its acks go out.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::State;
@@ -93,18 +94,29 @@ async fn receive(app: AppState, upload: Upload, body: MediaBody, span: Span) {
 /// The head goes out at once; then each ack as its own chunk, since the C producer parses one
 /// ack per chunk and its buffer has 1024 bytes.
 fn answer(app: AppState, acks: mpsc::Receiver<Ack>, wants_acks: bool) -> Response {
-    let lines = stream::unfold((app, acks), move |(app, mut acks)| async move {
+    // When each fragment that is not persisted yet was received; both come in the same order.
+    let received = VecDeque::<Instant>::new();
+    let state = (app, acks, received);
+    let lines = stream::unfold(state, move |(app, mut acks, mut received)| async move {
         loop {
             let ack = acks.recv().await?;
             match ack {
-                Ack::Received { .. } => app.metrics.put_media_fragments.add(1),
-                Ack::Persisted { .. } => app.metrics.put_media_persisted.add(1),
+                Ack::Received { .. } => {
+                    app.metrics.put_media_fragments.add(1);
+                    received.push_back(Instant::now());
+                }
+                Ack::Persisted { .. } => {
+                    app.metrics.put_media_persisted.add(1);
+                    if let Some(received) = received.pop_front() {
+                        app.metrics.put_media_persist_seconds.observe(received.elapsed());
+                    }
+                }
                 Ack::Error { .. } => app.metrics.put_media_errors.add(1),
                 Ack::Buffering { .. } | Ack::Idle => {}
             }
             if wants_acks {
                 let line = Ok::<_, std::convert::Infallible>(line_of(&ack));
-                return Some((line, (app, acks)));
+                return Some((line, (app, acks, received)));
             }
         }
     });
