@@ -28,6 +28,6 @@ for target in "$@"; do
     [ -d "$seeds" ] || seeds=../../media-fixtures
     mkdir -p "finds/$target" "target/corpus/$target"
     "target/$host/release/$target" -max_total_time="$seconds" -max_len=65536 -timeout=5 \
-        -rss_limit_mb=512 -print_final_stats=1 -artifact_prefix="finds/$target/" \
+        -rss_limit_mb=512 -verbosity=0 -print_final_stats=1 -artifact_prefix="finds/$target/" \
         "target/corpus/$target" "$seeds" "finds/$target"
 done
