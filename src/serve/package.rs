@@ -146,8 +146,7 @@ impl Packager {
 
     /// One track of a fragment as a media segment in one piece.
     ///
-    /// It is a copy: written in one piece it costs a connection no more than a vectored write of
-    /// its dozens of slices, and a cached copy does not keep the rest of the chunk in memory.
+    /// It is a copy, so that what the cache keeps does not keep the rest of the chunk in memory.
     pub async fn media_segment(
         &self,
         stream: &MediaStream,

@@ -99,7 +99,7 @@ impl Session {
         self.max_results.clamp(1, MAX_RESULTS).into()
     }
 
-    /// The session in 17 bytes, and 16 more for a range: version, flags, stream, results, expiry,
+    /// The session in 16 bytes, and 16 more for a range: version, flags, stream, results, expiry,
     /// both ends of the range; numbers big-endian.
     pub fn encode(&self) -> Vec<u8> {
         let discontinuity = match self.discontinuity {
@@ -112,7 +112,7 @@ impl Session {
             | u8::from(self.refuses_unplayable()) << 3
             | u8::from(self.playback.clock() == SelectorClock::Server) << 4
             | u8::from(self.playback.is_live()) << 5;
-        let mut bytes = Vec::with_capacity(33);
+        let mut bytes = Vec::with_capacity(32);
         bytes.extend([VERSION, flags]);
         bytes.extend(self.stream.0.to_be_bytes());
         bytes.extend(self.max_results.to_be_bytes());
