@@ -15,6 +15,7 @@ pub mod keys;
 pub mod media;
 mod native;
 mod observe;
+mod parts;
 pub mod server;
 mod streams;
 pub mod video;

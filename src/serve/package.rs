@@ -144,30 +144,36 @@ impl Packager {
         self.formats.get(&(stream, format))
     }
 
-    /// One track of a fragment as a media segment in one piece.
+    /// One track of a fragment as a media segment, in parts that follow one another: slices of
+    /// what was read.
     ///
-    /// It is a copy, so that what the cache keeps does not keep the rest of the chunk in memory.
+    /// When it is asked for again it is kept, as a copy of its own size. Most segments of an archive
+    /// are asked for once, and must not push out those that all viewers of a live stream want.
     pub async fn media_segment(
         &self,
         stream: &MediaStream,
         number: FragmentNumber,
         track: TrackNumber,
-    ) -> Result<Bytes, Error> {
+    ) -> Result<Vec<Bytes>, Error> {
         // What retention removed must not come back from the cache.
         stream.get(number).ok_or(Error::NotFound)?;
         let key = (stream.id(), number, track);
         if let Some(bytes) = self.segments.get(&key) {
-            return Ok(bytes);
+            return Ok(vec![bytes]);
         }
-        let bytes = media_segment(&stream.read(number).await?, track)?.into_contiguous();
+        let parts = media_segment(&stream.read(number).await?, track)?.into_parts();
+        if !self.segments.missed_before(key) {
+            return Ok(parts);
+        }
+        let bytes = Bytes::from(parts.concat());
         self.segments.insert(key, bytes.clone());
-        Ok(bytes)
+        Ok(vec![bytes])
     }
 }
 
 /// One track of a stored fragment as a media segment.
 pub fn media_segment(chunk: &Chunk, track: TrackNumber) -> Result<mp4::Segment, Error> {
-    let media = mkv::read_chunk(&chunk.bytes)?;
+    let media = mkv::read_track(&chunk.bytes, track.0)?;
     let entry = media.tracks.iter().find(|entry| entry.number == track.0).ok_or(Error::NotFound)?;
     let codec = Codec::of(entry).map_err(|error| refusal(track, error))?;
     let anchor = mp4::Anchor {
@@ -175,7 +181,7 @@ pub fn media_segment(chunk: &Chunk, track: TrackNumber) -> Result<mp4::Segment, 
         cluster_timecode: media.cluster_timecode,
         scale: media.scale,
     };
-    let samples = mp4::samples(entry, &codec, &media.frames, anchor);
+    let samples = mp4::samples(entry, &codec, media.frames, anchor);
     if samples.is_empty() {
         return Err(Error::NotFound);
     }

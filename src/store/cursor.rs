@@ -328,5 +328,5 @@ async fn read_part(
     let bytes = place.read_async(len).await;
     // The segment may have been recycled meanwhile: then the index no longer has it.
     stream.findable(record.number)?;
-    Ok(Bytes::from(bytes.map_err(|error| read_failed(record.number, error))?))
+    bytes.map_err(|error| read_failed(record.number, error))
 }

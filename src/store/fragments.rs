@@ -200,7 +200,7 @@ impl MediaStream {
         let entry = place.read_async(HEADER_BYTES + record.size as usize).await;
         // The segment may have been recycled meanwhile: then the index no longer has it.
         self.findable(number)?;
-        let entry = Bytes::from(entry.map_err(|e| read_failed(number, e))?);
+        let entry = entry.map_err(|e| read_failed(number, e))?;
         let damaged = |what: &str| ReadError::Damaged(format!("fragment {number}: {what}"));
         let header = header_of(&entry, record.lsn).ok_or_else(|| damaged("header"))?;
         let Kind::Fragment(facts) = header.kind else { return Err(damaged("kind")) };

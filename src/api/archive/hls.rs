@@ -4,12 +4,13 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use http::header;
 use serde::Deserialize;
 
+use crate::api::parts::Parts;
 use crate::api::{ApiError, App, AppState, ErrorKind};
 use crate::serve::hls::{self, Links, Session};
 use crate::serve::package::{Error, TrackNumber};
@@ -76,10 +77,11 @@ pub(super) async fn media_segment(
     let Opened { stream, .. } = Opened::from_link(&app, &link)?;
     let number = link.fragment_number.as_deref().and_then(|text| text.parse().ok());
     let number = number.ok_or_else(|| ApiError::invalid("FragmentNumber must be given."))?;
-    let bytes: Bytes = app.packager.media_segment(&stream, number, link.track()?).await?;
+    let parts = app.packager.media_segment(&stream, number, link.track()?).await?;
+    let parts = Parts::from(parts);
     app.metrics.hls_segments.add(1);
-    app.metrics.hls_bytes.add(bytes.len() as u64);
-    Ok((SEGMENT_HEADERS, bytes).into_response())
+    app.metrics.hls_bytes.add(parts.len());
+    Ok((SEGMENT_HEADERS, Body::new(parts)).into_response())
 }
 
 impl Link {

@@ -31,6 +31,18 @@ pub struct Chunk {
 /// Those of [`Reader::next_event`](super::Reader::next_event), `Truncated` when the last element
 /// or a sized Cluster is cut, and `Misplaced` for a second EBML head.
 pub fn read_chunk(bytes: &Bytes) -> Result<Chunk, Error> {
+    read(bytes, |_| true)
+}
+
+/// Like [`read_chunk`], with the frames of one track alone.
+///
+/// # Errors
+/// Those of [`read_chunk`].
+pub fn read_track(bytes: &Bytes, track: u64) -> Result<Chunk, Error> {
+    read(bytes, |number| number == track)
+}
+
+fn read(bytes: &Bytes, wanted: impl Fn(u64) -> bool) -> Result<Chunk, Error> {
     let mut chunk = Chunk {
         scale: TimestampScale::MILLISECOND,
         cluster_timecode: 0,
@@ -46,7 +58,10 @@ pub fn read_chunk(bytes: &Bytes) -> Result<Chunk, Error> {
             return Err(error(ErrorKind::Truncated));
         };
         match content {
-            Content::Block(block) => parser.frames(block, bytes, at, &mut chunk.frames),
+            Content::Block(block) if wanted(block.track()) => {
+                parser.frames(block, bytes, at, &mut chunk.frames);
+            }
+            Content::Block(_) => {}
             Content::Event(EventKind::EbmlHead { .. }) if at > 0 => {
                 return Err(error(ErrorKind::Misplaced { id: ids::EBML }));
             }

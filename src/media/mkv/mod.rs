@@ -16,7 +16,7 @@ mod reader;
 mod tests;
 mod writer;
 
-pub use chunk::{Chunk, read_chunk};
+pub use chunk::{Chunk, read_chunk, read_track};
 pub use error::{Error, ErrorKind};
 pub use reader::{Event, EventKind, Reader};
 pub use writer::{SEGMENT_START, cluster, head, simple_block, tags};

@@ -1,6 +1,6 @@
 //! The media segment: `moof` and the head of its `mdat`, then the frames, uncopied.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 use mp4_atom::{Encode, Mfhd, Moof, Tfdt, Tfhd, Traf, Trun, TrunEntry, TrunSamples};
 
 use super::{Error, Sample, TRACK_ID};
@@ -52,12 +52,11 @@ impl Segment {
         self.len() == 0
     }
 
-    /// The segment in one piece.
-    pub fn into_contiguous(self) -> Bytes {
-        let mut bytes = BytesMut::with_capacity(self.len());
-        bytes.put(self.head);
-        self.frames.into_iter().for_each(|frame| bytes.put(frame));
-        bytes.freeze()
+    /// The parts, one after the other.
+    pub fn into_parts(self) -> Vec<Bytes> {
+        let mut parts = self.frames;
+        parts.insert(0, self.head);
+        parts
     }
 }
 

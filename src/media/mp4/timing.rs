@@ -51,13 +51,13 @@ const LAST_TICK: i128 = i64::MAX as i128;
 pub fn samples(
     track: &mkv::Track,
     codec: &Codec,
-    frames: &[mkv::Frame],
+    frames: Vec<mkv::Frame>,
     anchor: Anchor,
 ) -> Vec<Sample> {
     let clock =
         TrackClock { anchor, delay_ns: track.codec_delay_ns, rate: super::timescale(codec) };
     let frames: Vec<_> = frames
-        .iter()
+        .into_iter()
         .filter(|frame| frame.track == track.number && !frame.data.is_empty())
         .collect();
     let presentation: Vec<u64> = frames.iter().map(|frame| clock.place(frame.timecode)).collect();
@@ -71,7 +71,7 @@ pub fn samples(
         }
     };
     let audio = !codec.is_video();
-    let sample = |(index, frame): (usize, &&mkv::Frame)| {
+    let sample = |(index, frame): (usize, mkv::Frame)| {
         let step = decode.get(index + 1).map(|next| next - decode[index]);
         let offset = if audio { 0 } else { presentation[index].wrapping_sub(decode[index]) as i64 };
         Sample {
@@ -79,10 +79,10 @@ pub fn samples(
             duration: step.map_or(last, |step| u32::try_from(step).unwrap_or(u32::MAX)).max(1),
             composition_offset: i32::try_from(offset).unwrap_or(0),
             sync: audio || frame.keyframe,
-            data: frame.data.clone(),
+            data: frame.data,
         }
     };
-    frames.iter().enumerate().map(sample).collect()
+    frames.into_iter().enumerate().map(sample).collect()
 }
 
 /// Frames per second that are assumed of a fragment with a single frame and no other hint.

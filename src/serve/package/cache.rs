@@ -1,6 +1,6 @@
 //! A bounded cache: what was used longest ago goes first.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -18,6 +18,8 @@ pub struct Cache<K, V> {
 
 struct Table<K, V> {
     entries: HashMap<K, Entry<V>>,
+    /// What was asked for in vain lately, and not kept; the latest at the end.
+    missed: VecDeque<K>,
     /// Keys by the time of their last use.
     used: BTreeMap<u64, K>,
     /// Counts uses.
@@ -32,11 +34,19 @@ struct Entry<V> {
 
 /// Bytes that an entry costs besides its value: key, links, allocation.
 const ENTRY_OVERHEAD: usize = 256;
+/// Keys that are remembered as missed.
+const MISSED: usize = 256;
 
 impl<K: Copy + Eq + Hash, V: Clone + Weight> Cache<K, V> {
     /// An empty cache of at most `limit` bytes; with 0 it keeps nothing.
     pub fn new(limit: usize) -> Self {
-        let table = Table { entries: HashMap::new(), used: BTreeMap::new(), clock: 0, bytes: 0 };
+        let table = Table {
+            entries: HashMap::new(),
+            missed: VecDeque::new(),
+            used: BTreeMap::new(),
+            clock: 0,
+            bytes: 0,
+        };
         Self { limit, table: Mutex::new(table) }
     }
 
@@ -50,6 +60,21 @@ impl<K: Copy + Eq + Hash, V: Clone + Weight> Cache<K, V> {
         table.used.insert(table.clock, *key);
         entry.used = table.clock;
         Some(entry.value.clone())
+    }
+
+    /// Whether a key was missed before, lately: then its value is worth keeping. If not, it is
+    /// remembered as missed.
+    pub fn missed_before(&self, key: K) -> bool {
+        let mut table = self.lock();
+        if let Some(at) = table.missed.iter().rposition(|missed| *missed == key) {
+            table.missed.remove(at);
+            return true;
+        }
+        if table.missed.len() == MISSED {
+            table.missed.pop_front();
+        }
+        table.missed.push_back(key);
+        false
     }
 
     /// Keeps a value, in the place of an earlier one and of those used longest ago. A value that
@@ -121,6 +146,15 @@ mod tests {
         let none = Cache::new(0);
         none.insert(1, segment(ENTRY_OVERHEAD));
         assert!(none.get(&1).is_none());
+    }
+
+    #[test]
+    fn a_miss_is_remembered_until_it_came_again_or_many_others_did() {
+        let cache = Cache::<_, Bytes>::new(4000);
+        assert!(!cache.missed_before(0) && !cache.missed_before(1) && cache.missed_before(0));
+        assert!(!cache.missed_before(0), "the second time counts for one value");
+        (2..=MISSED).for_each(|key| assert!(!cache.missed_before(key)));
+        assert!(!cache.missed_before(1) && cache.missed_before(MISSED));
     }
 
     #[test]

@@ -5,9 +5,10 @@
 //! - [`segment`]: the segment files, which are in use, which are free
 //! - [`prepare`]: makes free segments ahead of need
 //! - [`writer`]: appends and syncs
-//! - [`reader`]: reads bodies back
+//! - [`reader`]: reads bodies back, into [`buffers`] that are used again
 //! - [`recovery`]: finds what is valid when the store opens
 
+pub mod buffers;
 pub mod entry;
 pub mod prepare;
 pub mod reader;

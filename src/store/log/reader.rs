@@ -3,6 +3,9 @@
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
+use super::buffers::{Buffer, Buffers};
 use super::entry::{HEADER_BYTES, Header, Lsn};
 use super::segment::{Segment, Segments};
 
@@ -12,41 +15,42 @@ use super::segment::{Segment, Segments};
 pub struct Place {
     segment: Arc<Segment>,
     offset: u64,
+    buffers: Arc<Buffers>,
 }
 
 impl Place {
     /// Where the entry at `lsn` lies; `None` when its segment is gone.
     pub fn of(segments: &Segments, lsn: Lsn) -> Option<Self> {
         let (segment, offset) = segments.locate(lsn)?;
-        Some(Self { segment, offset })
+        Some(Self { segment, offset, buffers: segments.buffers.clone() })
     }
 
     /// The place `by` bytes further on.
-    pub fn plus(&self, by: u64) -> Self {
-        Self { segment: self.segment.clone(), offset: self.offset + by }
+    pub fn plus(self, by: u64) -> Self {
+        Self { offset: self.offset + by, ..self }
     }
 
     /// Reads `len` bytes; blocks.
-    pub fn read(&self, len: usize) -> io::Result<Vec<u8>> {
-        let mut buffer = vec![0; len];
-        self.segment.file.file.read_at(&mut buffer, self.offset)?;
-        Ok(buffer)
+    pub fn read(&self, len: usize) -> io::Result<Bytes> {
+        self.read_into(self.buffers.take(len))
     }
 
     /// Reads `len` bytes without keeping a runtime's worker waiting for the device: from the page
     /// cache at once, which is where live and recent fragments are, else on a blocking thread.
     /// (A hop to a blocking thread costs about as much as copying 100 KB.)
-    pub async fn read_async(&self, len: usize) -> io::Result<Vec<u8>> {
-        let mut buffer = vec![0; len];
-        if self.segment.file.file.read_cached_at(&mut buffer, self.offset) {
-            return Ok(buffer);
+    pub async fn read_async(&self, len: usize) -> io::Result<Bytes> {
+        let mut buffer = self.buffers.take(len);
+        if self.segment.file.file.read_cached_at(buffer.bytes_mut(), self.offset) {
+            return Ok(buffer.freeze());
         }
         let place = self.clone();
-        let read = move || {
-            place.segment.file.file.read_at(&mut buffer, place.offset)?;
-            Ok(buffer)
-        };
+        let read = move || place.read_into(buffer);
         tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
+    }
+
+    fn read_into(&self, mut buffer: Buffer) -> io::Result<Bytes> {
+        self.segment.file.file.read_at(buffer.bytes_mut(), self.offset)?;
+        Ok(buffer.freeze())
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Instant;
 
+use super::buffers::Buffers;
 use super::entry::{ALIGNMENT, HEADER_BYTES, Lsn, u32_at, u64_at};
 use crate::store::disk::{Disk, DiskFile};
 use crate::store::locked;
@@ -116,6 +117,7 @@ impl SegmentHeader {
 pub struct Segments {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) limits: Limits,
+    pub(super) buffers: Arc<Buffers>,
     table: Mutex<Table>,
     /// Wakes the preparer.
     pub(super) wanted: Condvar,
@@ -151,7 +153,8 @@ impl Segments {
         let segment_bytes = limits.segment_bytes.max(smallest).next_multiple_of(ENTRIES_AT);
         let limits = Limits { segment_bytes, ..limits };
         let table = Mutex::new(Table { next_serial, ..Table::default() });
-        Self { disk, limits, table, wanted: Condvar::new() }
+        let buffers = Arc::default();
+        Self { disk, limits, buffers, table, wanted: Condvar::new() }
     }
 
     /// Makes a segment part of the log.
