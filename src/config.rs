@@ -97,6 +97,11 @@ pub struct StoreConfig {
     pub unretained_seconds: u64,
     /// How often retention is enforced.
     pub retention_interval_seconds: u64,
+    /// Bytes of the index that are kept in memory.
+    pub index_cache_bytes: u64,
+    /// How long a fragment waits in memory to be put into the index's file together with others;
+    /// they are read from the log again when the process is killed.
+    pub index_interval_seconds: u64,
 }
 
 /// Bounds of every HTTP connection.
@@ -217,6 +222,8 @@ impl Default for StoreConfig {
             queue_bytes: 128 * MIB,
             unretained_seconds: 5 * 60,
             retention_interval_seconds: 30,
+            index_cache_bytes: 64 * MIB,
+            index_interval_seconds: 10,
         }
     }
 }
@@ -420,6 +427,14 @@ impl Config {
             "store.prepared_segments must be up to 64 and store.spare_segments up to 1024",
         )?;
         positive("store.queue_bytes", self.store.queue_bytes)?;
+        rule(
+            (MIB..=64 << 30).contains(&self.store.index_cache_bytes),
+            "store.index_cache_bytes must be from 1 MiB to 64 GiB",
+        )?;
+        rule(
+            (1..=3600).contains(&self.store.index_interval_seconds),
+            "store.index_interval_seconds must be from 1 to 3600",
+        )?;
         rule(
             (8 << 10..=MIB as usize).contains(&self.http.max_head_bytes),
             "http.max_head_bytes must be from 8 KiB to 1 MiB",

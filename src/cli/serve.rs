@@ -174,6 +174,9 @@ fn open(config: Config) -> Result<AppState, Failure> {
         spare_segments: store.spare_segments,
         queue_bytes: store.queue_bytes,
         unretained_keep: Millis(store.unretained_seconds.saturating_mul(1000)),
+        index_cache_bytes: usize::try_from(store.index_cache_bytes)?,
+        index_interval: Millis(store.index_interval_seconds.saturating_mul(1000)),
+        ..Options::default()
     };
     let (store, report) = Store::open(&config.data, options, clock.clone()).map_err(|error| {
         let advice = match error {

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, mpsc};
 use std::thread::{self, JoinHandle};
 
@@ -38,6 +38,8 @@ pub struct Committer {
     /// Tells that the queue became shorter.
     room: Notify,
     queue_limit: u64,
+    /// Whether producers wait although there is room.
+    held: AtomicBool,
     /// Why nothing is written any more.
     poison: OnceLock<String>,
     /// See [`Writer::recyclable_before`].
@@ -83,6 +85,7 @@ impl Committer {
             wanted: Condvar::new(),
             room: Notify::new(),
             queue_limit,
+            held: AtomicBool::new(false),
             poison: OnceLock::new(),
             recyclable_before: AtomicU64::new(0),
             durable: AtomicU64::new(durable),
@@ -133,12 +136,29 @@ impl Committer {
 
     fn has_room(&self) -> bool {
         let queue = locked(&self.queue);
-        queue.closing || queue.bytes < self.queue_limit
+        let held = self.held.load(Ordering::Acquire) && self.poison.get().is_none();
+        queue.closing || (queue.bytes < self.queue_limit && !held)
     }
 
     /// Why nothing is written any more, if so.
     pub fn poisoned(&self) -> Option<String> {
         self.poison.get().cloned()
+    }
+
+    /// Writes nothing any more, for this reason or an earlier one, which is returned.
+    pub fn poison(&self, reason: String) -> String {
+        let first = self.poison.get_or_init(|| {
+            tracing::error!(reason, "the store stops accepting writes until it is opened again");
+            reason
+        });
+        first.clone()
+    }
+
+    /// Makes producers wait, or go on: what they send can not be held in memory for ever.
+    pub fn hold(&self, hold: bool) {
+        if self.held.swap(hold, Ordering::AcqRel) && !hold {
+            self.room.notify_waiters();
+        }
     }
 
     /// Segments before this position may go once nothing in them is findable.
@@ -317,8 +337,12 @@ impl Batch {
     }
 
     fn find_fresh_twin(&self, fragment: &Finished) -> Option<FragmentInfo> {
-        let fresh = fragment.compared_before..Lsn::MAX;
-        twin::find_stored(&self.committer.segments, fragment, fresh)
+        let alike = fragment.stream.alike_since(&fragment.entry);
+        let fresh = alike.iter().filter(|record| record.lsn >= fragment.compared_before);
+        let twin = twin::find_stored(&self.committer.segments, fragment, fresh)?;
+        // It may have expired while it was read.
+        let still = fragment.stream.alike_since(&fragment.entry);
+        still.contains(&twin).then(|| twin.info())
     }
 
     /// Makes sure that an entry with such a body has room in the active segment, and that a
@@ -375,10 +399,12 @@ impl Batch {
             Ok(durable) => {
                 let recyclable = self.writer.recyclable_before();
                 self.committer.recyclable_before.fetch_max(recyclable, Ordering::AcqRel);
+                let published = self.placed.len();
                 for placed in self.placed.drain(..) {
                     publish(placed, &self.committer.segments);
                 }
                 self.committer.durable.store(durable, Ordering::Release);
+                self.streams.mover().published(published);
                 self.trims.drain(..).for_each(|done| drop(done.send(Ok(()))));
             }
             Err(error) => {
@@ -395,8 +421,7 @@ impl Batch {
     }
 
     fn poison(&self, reason: String) -> PersistError {
-        tracing::error!(reason, "the store stops accepting writes until it is opened again");
-        PersistError::Poisoned(self.committer.poison.get_or_init(|| reason).clone())
+        PersistError::Poisoned(self.committer.poison(reason))
     }
 }
 

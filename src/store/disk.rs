@@ -3,6 +3,7 @@
 //!
 //! The only place that opens the store's files.
 
+mod database;
 mod memory;
 
 pub use memory::{Faults, MemoryDisk};
@@ -16,6 +17,8 @@ use std::sync::Arc;
 use rustix::fs::FallocateFlags;
 use rustix::io::ReadWriteFlags;
 
+const INDEX_FILE: &str = "index.redb";
+
 /// Where a store lives.
 pub trait Disk: Send + Sync + std::fmt::Debug + 'static {
     /// Makes the place ready and takes it for this process alone; `false` when another has it.
@@ -26,6 +29,12 @@ pub trait Disk: Send + Sync + std::fmt::Debug + 'static {
 
     /// Opens or creates the catalog's database.
     fn catalog(&self) -> Result<redb::Database, redb::DatabaseError>;
+
+    /// Opens or creates the index's database, which keeps up to `cache_bytes` in memory.
+    fn index(&self, cache_bytes: usize) -> Result<redb::Database, redb::DatabaseError>;
+
+    /// Removes the index's database, if there is one. One that is open may go on.
+    fn remove_index(&self) -> io::Result<()>;
 
     /// The names of all segment files.
     fn list(&self) -> io::Result<Vec<String>>;
@@ -116,6 +125,18 @@ impl Disk for FileDisk {
         let database = redb::Database::create(path)?;
         sync_dir(&self.dir).map_err(redb::StorageError::from)?;
         Ok(database)
+    }
+
+    fn index(&self, cache_bytes: usize) -> Result<redb::Database, redb::DatabaseError> {
+        let file = database::open(&self.dir.join(INDEX_FILE)).map_err(redb::StorageError::from)?;
+        redb::Database::builder().set_cache_size(cache_bytes).create_with_backend(file)
+    }
+
+    fn remove_index(&self) -> io::Result<()> {
+        match fs::remove_file(self.dir.join(INDEX_FILE)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     fn list(&self) -> io::Result<Vec<String>> {

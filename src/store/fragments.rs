@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::commit::Committer;
 use super::cursor::Cursor;
 use super::fragment_writer::FragmentWriter;
-use super::index::Record;
+use super::index::{Index, Mover, Recent, Record, Rows};
 use super::locked;
 use super::log::entry::{FormatId, FragmentEntry, HEADER_BYTES, Kind};
 use super::log::reader::{Place, header_of};
@@ -147,13 +147,23 @@ pub struct MediaStream {
     id: StreamId,
     state: Mutex<State>,
     changes: watch::Sender<u64>,
+    rows: Rows,
+    mover: Arc<Mover>,
     committer: Arc<Committer>,
     clock: Clock,
 }
 
 impl MediaStream {
-    pub(super) fn new(id: StreamId, state: State, committer: Arc<Committer>, clock: Clock) -> Self {
-        Self { id, state: Mutex::new(state), changes: watch::Sender::new(0), committer, clock }
+    pub(super) fn new(
+        id: StreamId,
+        state: State,
+        committer: Arc<Committer>,
+        mover: Arc<Mover>,
+        clock: Clock,
+    ) -> Self {
+        let (state, changes) = (Mutex::new(state), watch::Sender::new(0));
+        let rows = Rows::new(mover.database().clone(), id);
+        Self { id, state, changes, rows, mover, committer, clock }
     }
 
     /// The stream's id in the log.
@@ -190,7 +200,7 @@ impl MediaStream {
 
     /// A persisted fragment's facts.
     pub fn get(&self, number: FragmentNumber) -> Option<FragmentInfo> {
-        self.record(number).map(|record| record.info())
+        self.find(number).map(|record| record.info())
     }
 
     /// Reads a persisted fragment and verifies its checksum.
@@ -220,17 +230,17 @@ impl MediaStream {
         after: Option<FragmentNumber>,
         limit: usize,
     ) -> Vec<FragmentInfo> {
-        self.state().index.list(range, after, limit)
+        self.page(range, after, limit)
     }
 
     /// The newest `limit` fragments that have a `sequence`, oldest first: the live window.
     pub fn newest(&self, limit: usize) -> Vec<FragmentInfo> {
-        self.state().index.newest(limit)
+        self.live(limit)
     }
 
     /// The oldest and the newest persisted fragment by number; `None` while there is none.
     pub fn bounds(&self) -> Option<(FragmentInfo, FragmentInfo)> {
-        self.state().index.bounds().map(|(oldest, newest)| (oldest.info(), newest.info()))
+        self.ends().map(|(oldest, newest)| (oldest.info(), newest.info()))
     }
 
     /// Waits until something changed after `seen` (fragment begun, grown, persisted, given up,
@@ -268,20 +278,21 @@ impl MediaStream {
 
     /// The index's record of a fragment; why there is none otherwise.
     pub(super) fn findable(&self, number: FragmentNumber) -> Result<Record, ReadError> {
-        let state = self.state();
-        if state.deleted {
+        if self.state().deleted {
             return Err(ReadError::StreamDeleted);
         }
-        state.index.get(number).copied().ok_or(ReadError::NotFound)
+        self.find(number).ok_or(ReadError::NotFound)
     }
 
     /// The stored fragments that may be the same as one that is not stored yet.
     pub(super) fn alike(&self, entry: &FragmentEntry) -> Vec<Record> {
-        let state = self.state();
-        let at = state.index.at(entry.producer);
-        at.filter(|r| r.format == entry.format && r.cluster_crc == entry.cluster_crc)
-            .copied()
-            .collect()
+        alike(self.at(entry.producer), entry)
+    }
+
+    /// Those of them that became findable since the fragment was handed over: they are all in
+    /// memory still, see [`OpenFragment::compared_before`].
+    pub(super) fn alike_since(&self, entry: &FragmentEntry) -> Vec<Record> {
+        alike(self.state().recent.at(entry.producer), entry)
     }
 
     /// Gives a fragment that is about to be written its place in the live playlist; `false` when
@@ -318,11 +329,18 @@ impl MediaStream {
         self.wake();
     }
 
-    /// Makes the fragments before `keep_from` unfindable; returns how many there were.
-    pub(super) fn trim(&self, keep_from: u64) -> usize {
-        let expired = self.state().trim(keep_from, self.segments());
+    /// The smallest counter that began at `horizon` or later, when any is older than that.
+    pub(super) fn expired_before(&self, horizon: ServerTimestamp) -> Option<u64> {
+        let (oldest, newest) = self.ends()?;
+        let keep_from = self.first_since(horizon).unwrap_or(newest.number.counter() + 1);
+        (oldest.number.counter() < keep_from).then_some(keep_from)
+    }
+
+    /// Makes the fragments before `keep_from` unfindable.
+    pub(super) fn trim(&self, keep_from: u64) {
+        self.state().trim(keep_from, self.segments());
+        self.mover.expired();
         self.wake();
-        expired
     }
 
     /// Makes all fragments unreachable, and fails readers and writers.
@@ -335,10 +353,6 @@ impl MediaStream {
         }
         drop(state);
         self.wake();
-    }
-
-    fn record(&self, number: FragmentNumber) -> Option<Record> {
-        self.state().index.get(number).copied()
     }
 
     pub(super) fn committer(&self) -> &Arc<Committer> {
@@ -356,10 +370,25 @@ impl MediaStream {
     }
 }
 
+impl Index for MediaStream {
+    fn recent<T>(&self, look: impl FnOnce(&Recent) -> T) -> T {
+        look(&self.state().recent)
+    }
+
+    fn rows(&self) -> &Rows {
+        &self.rows
+    }
+}
+
 impl fmt::Debug for MediaStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MediaStream").field("id", &self.id).finish_non_exhaustive()
     }
+}
+
+fn alike(mut records: Vec<Record>, entry: &FragmentEntry) -> Vec<Record> {
+    records.retain(|r| r.format == entry.format && r.cluster_crc == entry.cluster_crc);
+    records
 }
 
 pub(super) fn read_failed(number: FragmentNumber, source: std::io::Error) -> ReadError {

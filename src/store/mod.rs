@@ -9,6 +9,7 @@
 //! - [`disk`]: what is needed of a disk; files, or memory that can crash
 //! - `log`: the append-only segments
 //! - `index`: a stream's persisted fragments; `tail`: its open ones; `streams`: both together
+//! - `opening`: index and log put together when the store opens
 //! - `commit`: the thread that makes many fragments durable with one sync; `twin`: re-sent ones
 //! - `fragments`: one stream; `fragment_writer`, `cursor`: how it is written and read
 //! - `catalog`: what streams exist
@@ -22,6 +23,7 @@ mod fragment_writer;
 mod fragments;
 mod index;
 mod log;
+mod opening;
 mod retention;
 mod streams;
 mod tail;
@@ -47,10 +49,11 @@ use crate::clock::Clock;
 use crate::types::{Millis, StreamId};
 use commit::Committer;
 use disk::{Disk, FileDisk};
-use log::recovery::{RecoverError, Recovered, recover};
+use log::recovery::RecoverError;
 use log::segment::Limits;
 use log::{prepare, writer::Writer};
-use streams::{Recovering, Streams};
+use opening::Opened;
+use streams::Streams;
 
 /// What the store may use; every default is decided in `config.rs`.
 #[derive(Clone, Debug)]
@@ -65,6 +68,14 @@ pub struct Options {
     pub queue_bytes: u64,
     /// How long a stream with a retention of zero hours keeps fragments for its live readers.
     pub unretained_keep: Millis,
+    /// Bytes of the index that are kept in memory.
+    pub index_cache_bytes: usize,
+    /// Fragments that wait in memory to be put into the index's database at once.
+    pub index_batch: usize,
+    /// None of them waits longer.
+    pub index_interval: Millis,
+    /// The newest fragments of each stream that stay in memory besides.
+    pub index_recent: usize,
 }
 
 impl Default for Options {
@@ -75,6 +86,10 @@ impl Default for Options {
             spare_segments: 8,
             queue_bytes: 128 << 20,
             unretained_keep: Millis(5 * 60_000),
+            index_cache_bytes: 64 << 20,
+            index_batch: 8192,
+            index_interval: Millis(10_000),
+            index_recent: 256,
         }
     }
 }
@@ -84,7 +99,10 @@ pub struct Store {
     catalog: Catalog,
     streams: Arc<Streams>,
     committer: Arc<Committer>,
+    /// The preparer and the commit thread.
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// What moves records into the index's database.
+    moving: Mutex<Option<JoinHandle<()>>>,
     disk: Arc<dyn Disk>,
     options: Options,
     clock: Clock,
@@ -110,6 +128,9 @@ pub enum OpenError {
     /// The catalog's database does not open.
     #[error("open the catalog: {0}")]
     Catalog(String),
+    /// The index's database can not be made.
+    #[error("make the index: {0}")]
+    Index(String),
 }
 
 /// What opening found and did.
@@ -119,8 +140,10 @@ pub struct OpenReport {
     pub torn_tail_bytes: u64,
     /// Damaged ranges in the middle of the log, in words.
     pub damage: Vec<String>,
-    /// Fragments found.
+    /// Fragments found; those that expired just before may be among them.
     pub fragments: u64,
+    /// Why the index was made anew from the log, if it was.
+    pub rebuilt: Option<String>,
 }
 
 impl Store {
@@ -156,11 +179,9 @@ impl Store {
     ) -> Result<(Self, OpenReport), OpenError> {
         let database = disk.catalog().map_err(|e| OpenError::Catalog(e.to_string()))?;
         let known = Catalog::load(&database).map_err(|e| OpenError::Catalog(e.to_string()))?;
-        let mut recovering = Recovering::new(known.iter().map(|info| info.id));
-        let apply = |segments: &_, event| recovering.apply(segments, event);
-        let recovered = recover(disk.clone(), options.limits(), apply)?;
-        let Recovered { segments, resume, torn_tail_bytes, damage } = recovered;
-        let report = OpenReport { torn_tail_bytes, damage, fragments: recovering.fragments() };
+        let ids: Vec<_> = known.iter().map(|info| info.id).collect();
+        let Opened { segments, resume, recovering, report } =
+            opening::open(disk.clone(), &options, &ids)?;
 
         let writer = Writer::new(segments.clone(), resume);
         let durable = writer.durable();
@@ -172,6 +193,7 @@ impl Store {
             streams: streams.clone(),
             committer: committer.clone(),
             threads: Mutex::default(),
+            moving: Mutex::default(),
             disk,
             options,
             clock,
@@ -180,8 +202,10 @@ impl Store {
         let thread_failed = |source| failed("start a thread", source);
         let prepare = prepare::start(segments).map_err(thread_failed)?;
         locked(&store.threads).push(prepare);
-        let commit = committer.start(writer, streams).map_err(thread_failed)?;
+        let commit = committer.start(writer, streams.clone()).map_err(thread_failed)?;
         locked(&store.threads).push(commit);
+        let moving = streams.mover().start(streams.clone(), committer).map_err(thread_failed)?;
+        *locked(&store.moving) = Some(moving);
         Ok((store, report))
     }
 
@@ -205,6 +229,7 @@ impl Store {
             let horizon = retention::horizon(now, info.retention_hours, keep);
             retention::expire(&stream, horizon, &self.committer);
         }
+        self.streams.mover().sweep(&self.streams, &self.committer);
         match retention::recycle(&self.committer) {
             Ok(0) => {}
             Ok(segments) => tracing::debug!(segments, "log segments recycled"),
@@ -228,10 +253,17 @@ impl Store {
         self.committer.close();
         prepare::stop(&self.committer.segments);
         let threads = std::mem::take(&mut *locked(&self.threads));
-        for thread in threads {
-            if thread.join().is_err() {
-                tracing::error!("a thread of the store panicked");
-            }
+        join(threads);
+        // After the commit thread: then the index has everything, and the next opening is short.
+        self.streams.mover().stop();
+        join(locked(&self.moving).take());
+    }
+}
+
+fn join(threads: impl IntoIterator<Item = JoinHandle<()>>) {
+    for thread in threads {
+        if thread.join().is_err() {
+            tracing::error!("a thread of the store panicked");
         }
     }
 }
@@ -239,6 +271,7 @@ impl Store {
 impl Drop for Store {
     fn drop(&mut self) {
         self.close();
+        self.streams.mover().database().close();
         self.disk.unlock();
     }
 }
@@ -249,6 +282,14 @@ impl Options {
             segment_bytes: self.segment_bytes,
             prepared: self.prepared_segments,
             spare: self.spare_segments,
+        }
+    }
+
+    fn index_limits(&self) -> index::Limits {
+        index::Limits {
+            batch: self.index_batch,
+            interval: self.index_interval,
+            recent: self.index_recent,
         }
     }
 }

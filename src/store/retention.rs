@@ -26,12 +26,11 @@ pub fn horizon(
 /// Makes a stream's expired fragments unfindable at once, and then logs it, so that they stay so
 /// when the retention is raised again and the store reopened.
 pub fn expire(stream: &Arc<MediaStream>, horizon: ServerTimestamp, committer: &Committer) {
-    let expired = stream.state().expired_before(horizon);
-    let Some(keep_from) = expired else { return };
-    let fragments = stream.trim(keep_from);
+    let Some(keep_from) = stream.expired_before(horizon) else { return };
+    stream.trim(keep_from);
     let trim = Kind::Trim { stream: stream.id(), keep_from };
     match committer.trim(trim) {
-        Ok(()) => tracing::debug!(stream = stream.id().0, fragments, "fragments expired"),
+        Ok(()) => tracing::debug!(stream = stream.id().0, keep_from, "fragments expired"),
         // They may be findable again after a restart, and then expire again.
         Err(error) => tracing::warn!(stream = stream.id().0, %error, "could not log an expiry"),
     }

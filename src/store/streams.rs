@@ -1,14 +1,16 @@
 //! The state of every stream: its index, its open fragments, where its numbers stand.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 
 use super::commit::Committer;
 use super::fragments::MediaStream;
-use super::index::{Index, Record};
-use super::log::entry::{Edge, EdgeFragment, FragmentEntry, StateRecord};
+use super::index::{self, Contents, Database, Left, Mover, Recent, Record, Rows, Saved, States};
+use super::log::entry::{Edge, EdgeFragment, FragmentEntry, Header, Kind, Lsn, StateRecord};
 use super::log::recovery::Event;
 use super::log::segment::Segments;
 use super::tail::OpenFragment;
@@ -25,18 +27,67 @@ const COUNTER_STEP: u64 = 1000;
 /// One stream's state, under its lock.
 #[derive(Debug, Default)]
 pub struct State {
-    /// What is persisted.
-    pub index: Index,
+    /// The part of the index that is in memory.
+    pub recent: Recent,
     /// What is being received, by counter.
     pub open: BTreeMap<u64, Arc<OpenFragment>>,
     /// The stream is gone.
     pub deleted: bool,
     last_counter: u64,
     last_server: ServerTimestamp,
-    persisted_counter: u64,
-    persisted_server: ServerTimestamp,
-    keep_from: u64,
+    persisted: Position,
+    /// Where the live playlist stands, with what is about to be written.
     edge: Edge,
+    /// As the database has it, or is about to.
+    moved: Position,
+    /// Rows before this counter are gone.
+    swept: u64,
+    /// Whether the database has something else.
+    changed: bool,
+}
+
+/// How far a stream had come at some position of the log.
+#[derive(Clone, Copy, Debug, Default)]
+struct Position {
+    counter: u64,
+    server: ServerTimestamp,
+    edge: Edge,
+}
+
+impl Position {
+    /// Goes on behind a record.
+    fn pass(&mut self, record: &Record) {
+        if record.number.counter() > self.counter {
+            self.counter = record.number.counter();
+            self.server = record.number.server_timestamp();
+        }
+        if let Some(sequence) = record.sequence.filter(|at| *at >= self.edge.next_sequence) {
+            let last = EdgeFragment {
+                counter: record.number.counter(),
+                end: record.producer.plus(record.duration()),
+                format: record.format,
+            };
+            let (next_sequence, breaks) = (sequence + 1, record.breaks);
+            self.edge = Edge { next_sequence, breaks, last: Some(last) };
+        }
+    }
+
+    /// Goes on where a state entry says.
+    fn follow(&mut self, state: &StateRecord) {
+        self.counter = self.counter.max(state.last_counter);
+        self.server = self.server.max(state.last_server);
+        self.edge = state.edge;
+    }
+
+    fn record(&self, stream: StreamId, keep_from: u64) -> StateRecord {
+        StateRecord {
+            stream,
+            keep_from,
+            last_counter: self.counter,
+            last_server: self.server,
+            edge: self.edge,
+        }
+    }
 }
 
 impl State {
@@ -60,7 +111,7 @@ impl State {
         let counter = entry.number.counter();
         if self.edge.last.is_some_and(|last| last.counter > counter) {
             entry.sequence = None;
-            entry.breaks = self.index.before(entry.number).map_or(0, |before| before.breaks);
+            entry.breaks = self.recent.breaks_before(entry.number).unwrap_or(0);
             return;
         }
         let broken = self.edge.last.is_some_and(|last| {
@@ -76,60 +127,75 @@ impl State {
 
     /// Makes a durable fragment findable.
     pub fn insert(&mut self, record: Record, segments: &Segments) {
-        let number = record.number;
-        if number.counter() > self.persisted_counter {
-            self.persisted_counter = number.counter();
-            self.persisted_server = number.server_timestamp();
-        }
-        if self.index.insert(record) {
+        self.persisted.pass(&record);
+        if self.recent.insert(record) {
             segments.retain(record.lsn);
+        } else {
+            self.moved.pass(&record);
         }
     }
 
-    /// Makes the fragments before `keep_from` unfindable; returns how many there were.
-    pub fn trim(&mut self, keep_from: u64, segments: &Segments) -> usize {
-        self.keep_from = self.keep_from.max(keep_from);
-        let expired = self.index.trim(keep_from);
-        expired.iter().for_each(|record| segments.release(record.lsn));
-        expired.len()
+    /// Makes the fragments before `keep_from` unfindable. What holds their space is let go at
+    /// once where the database has no row of it, else once that row is gone.
+    pub fn trim(&mut self, keep_from: u64, segments: &Segments) {
+        for record in self.recent.trim(keep_from) {
+            // It will never be moved, yet nothing that follows from it may be lost.
+            self.moved.pass(&record);
+            segments.release(record.lsn);
+        }
+        self.changed = true;
     }
 
-    /// The smallest counter that began at `horizon` or later, when any is older than that.
-    pub fn expired_before(&self, horizon: ServerTimestamp) -> Option<u64> {
-        let (oldest, newest) = self.index.bounds()?;
-        let keep_from = self.index.first_since(horizon);
-        let keep_from = keep_from.unwrap_or(newest.number.counter() + 1);
-        (oldest.number.counter() < keep_from).then_some(keep_from)
+    /// Those of the index that lie before `upto` in the log and have no row yet; they count as
+    /// having one from now on. And the stream's state there, when it is news.
+    pub fn take_unmoved(&mut self, id: StreamId, upto: Lsn) -> (Vec<Record>, Option<Saved>) {
+        let records = self.recent.take_unmoved(upto);
+        records.iter().for_each(|record| self.moved.pass(record));
+        let changed = std::mem::take(&mut self.changed) || !records.is_empty();
+        let state = self.moved.record(id, self.recent.keep_from());
+        (records, changed.then_some(Saved { state, longest: self.recent.longest() }))
+    }
+
+    /// The counter before which there may be rows that have expired.
+    pub fn unswept(&self) -> Option<u64> {
+        let keep_from = self.recent.keep_from();
+        (self.swept < keep_from).then_some(keep_from)
+    }
+
+    /// What lies before `checkpoint` has its row now, and those before `swept` are gone. `keep`
+    /// stay in memory all the same, and so does what an open fragment may be compared with.
+    pub fn moved(&mut self, swept: Option<u64>, keep: usize, checkpoint: Lsn) {
+        self.swept = self.swept.max(swept.unwrap_or(0));
+        let compared = self.open.values().map(|open| open.compared_before()).min();
+        let from = checkpoint.min(compared.unwrap_or(Lsn::MAX));
+        let open = self.open.keys().next().copied().unwrap_or(u64::MAX);
+        self.recent.evict(keep, from, open);
+    }
+
+    fn recovered(saved: &Saved, newest: Option<Record>) -> Self {
+        let mut state = Self::default();
+        state.persisted.follow(&saved.state);
+        (state.moved, state.edge) = (state.persisted, saved.state.edge);
+        let StateRecord { last_counter, keep_from, .. } = saved.state;
+        state.recent = Recent::behind_rows(newest, last_counter, keep_from, saved.longest);
+        state
     }
 
     fn record(&self, stream: StreamId) -> StateRecord {
-        StateRecord {
-            stream,
-            keep_from: self.keep_from,
-            last_counter: self.persisted_counter,
-            last_server: self.persisted_server,
-            edge: self.edge,
-        }
+        let at = Position { edge: self.edge, ..self.persisted };
+        at.record(stream, self.recent.keep_from())
     }
 
-    fn recover_fragment(&mut self, record: Record, entry: &FragmentEntry, segments: &Segments) {
-        if let Some(sequence) = entry.sequence {
-            let last = Some(edge_fragment(entry));
-            self.edge = Edge { next_sequence: sequence + 1, breaks: entry.breaks, last };
-        }
-        self.insert(record, segments);
-    }
-
-    fn recover_state(&mut self, record: &StateRecord, segments: &Segments) {
-        self.edge = record.edge;
-        self.persisted_counter = self.persisted_counter.max(record.last_counter);
-        self.persisted_server = self.persisted_server.max(record.last_server);
-        self.trim(record.keep_from, segments);
+    fn recover_state(&mut self, state: &StateRecord, segments: &Segments) {
+        self.persisted.follow(state);
+        self.moved.follow(state);
+        self.trim(state.keep_from, segments);
     }
 
     fn finish_recovery(&mut self) {
-        self.last_counter = (self.persisted_counter / COUNTER_STEP + 1) * COUNTER_STEP;
-        self.last_server = self.persisted_server;
+        self.edge = self.persisted.edge;
+        self.last_counter = (self.persisted.counter / COUNTER_STEP + 1) * COUNTER_STEP;
+        self.last_server = self.persisted.server;
     }
 }
 
@@ -146,13 +212,15 @@ fn edge_fragment(entry: &FragmentEntry) -> EdgeFragment {
 pub struct Streams {
     table: DashMap<StreamId, Arc<MediaStream>>,
     committer: Arc<Committer>,
+    mover: Arc<Mover>,
     clock: Clock,
 }
 
 impl Streams {
     /// The streams that recovery found.
     pub fn new(recovered: Recovering, committer: Arc<Committer>, clock: Clock) -> Self {
-        let streams = Self { table: DashMap::new(), committer, clock };
+        let mover = recovered.mover;
+        let streams = Self { table: DashMap::new(), committer, mover, clock };
         for (id, mut state) in recovered.states {
             state.finish_recovery();
             streams.add(id, state);
@@ -174,56 +242,97 @@ impl Streams {
     pub fn delete(&self, id: StreamId) {
         if let Some((_, stream)) = self.table.remove(&id) {
             stream.delete();
+            self.mover.deleted(id);
         }
+    }
+
+    /// What moves records into the database.
+    pub fn mover(&self) -> &Arc<Mover> {
+        &self.mover
     }
 
     /// The body of a state entry: what is known of every stream.
     pub fn state(&self) -> Vec<u8> {
-        let mut streams: Vec<_> = self.table.iter().map(|entry| entry.value().clone()).collect();
-        streams.sort_by_key(|stream| stream.id());
         let mut body = Vec::new();
-        for stream in streams {
+        for stream in self.all() {
             stream.state().record(stream.id()).encode(&mut body);
         }
         body
     }
 
+    fn all(&self) -> Vec<Arc<MediaStream>> {
+        let mut streams: Vec<_> = self.table.iter().map(|entry| entry.value().clone()).collect();
+        streams.sort_by_key(|stream| stream.id());
+        streams
+    }
+
     fn add(&self, id: StreamId, state: State) {
-        let stream = MediaStream::new(id, state, self.committer.clone(), self.clock.clone());
+        let (committer, clock) = (self.committer.clone(), self.clock.clone());
+        let stream = MediaStream::new(id, state, committer, self.mover.clone(), clock);
         self.table.insert(id, Arc::new(stream));
     }
 }
 
+impl States for &Streams {
+    fn each(&mut self, visit: &mut dyn FnMut(StreamId, &mut State)) {
+        for stream in self.all() {
+            visit(stream.id(), &mut stream.state());
+        }
+    }
+}
+
+/// Records that are moved at once while the log is read: many, as it may be long.
+const RECOVERED_BATCH: usize = 128 << 10;
+/// How often progress is logged.
+const PROGRESS: Duration = Duration::from_secs(2);
+
 /// The streams while the log is being read: those that the catalog knows.
 #[derive(Debug)]
 pub struct Recovering {
-    states: BTreeMap<StreamId, State>,
+    states: Found,
+    mover: Arc<Mover>,
+    /// All before this position was taken in.
+    upto: Lsn,
+    /// Records that became findable since the last batch.
+    fresh: usize,
+    progress: Progress,
+}
+
+type Found = BTreeMap<StreamId, State>;
+
+#[derive(Debug)]
+struct Progress {
+    begun: Instant,
+    told: Instant,
+    fragments: u64,
 }
 
 impl Recovering {
-    /// Before the log is read.
-    pub fn new(known: impl Iterator<Item = StreamId>) -> Self {
-        Self { states: known.map(|id| (id, State::default())).collect() }
+    /// Before the log is read, from the index's checkpoint on.
+    pub fn new(
+        known: impl Iterator<Item = StreamId>,
+        database: Arc<Database>,
+        contents: &Contents,
+        limits: index::Limits,
+    ) -> Self {
+        let mut states = Found::new();
+        for id in known {
+            let saved = contents.streams.get(&id);
+            let rows = Rows::new(database.clone(), id);
+            let state = saved.map(|saved| State::recovered(saved, rows.last()));
+            states.insert(id, state.unwrap_or_default());
+        }
+        let dead = contents.streams.keys().filter(|id| !states.contains_key(id));
+        let mover = Mover::new(database, limits, contents.checkpoint, dead.copied().collect());
+        let now = Instant::now();
+        let progress = Progress { begun: now, told: now, fragments: 0 };
+        Self { states, mover: Arc::new(mover), upto: contents.checkpoint, fresh: 0, progress }
     }
 
     /// Takes in what the log says next.
-    pub fn apply(&mut self, segments: &Segments, event: Event) {
-        use super::log::entry::Kind;
+    pub fn apply(&mut self, segments: &Segments, event: Event) -> io::Result<()> {
         match event {
-            Event::Entry(header) => match header.kind {
-                Kind::Fragment(entry) => {
-                    if let Some(state) = self.states.get_mut(&entry.stream) {
-                        let record = Record::new(header.lsn, &entry);
-                        state.recover_fragment(record, &entry, segments);
-                    }
-                }
-                Kind::Trim { stream, keep_from } => {
-                    if let Some(state) = self.states.get_mut(&stream) {
-                        state.trim(keep_from, segments);
-                    }
-                }
-                Kind::State { .. } | Kind::Seal | Kind::Mark => {}
-            },
+            Event::Entry(header) => self.entry(segments, &header),
             Event::State(records) => {
                 for record in records {
                     if let Some(state) = self.states.get_mut(&record.stream) {
@@ -231,11 +340,61 @@ impl Recovering {
                     }
                 }
             }
+            Event::Read { bytes, of } => self.progress.tell(bytes, of),
         }
+        if self.fresh >= RECOVERED_BATCH && self.move_all(segments) == Left::Everything {
+            return Err(io::Error::other("the index takes nothing"));
+        }
+        Ok(())
     }
 
-    /// Findable fragments.
-    pub fn fragments(&self) -> u64 {
-        self.states.values().map(|state| state.index.len() as u64).sum()
+    /// Moves what was taken in into the database. If that fails, it stays in memory, and is tried
+    /// again later.
+    pub fn move_all(&mut self, segments: &Segments) -> Left {
+        self.fresh = 0;
+        let (mover, upto) = (self.mover.clone(), self.upto);
+        mover.round(&mut self.states, segments, upto)
+    }
+
+    fn entry(&mut self, segments: &Segments, header: &Header) {
+        self.upto = header.end();
+        match header.kind {
+            Kind::Fragment(entry) => {
+                if let Some(state) = self.states.get_mut(&entry.stream) {
+                    state.insert(Record::new(header.lsn, &entry), segments);
+                    self.fresh += 1;
+                    self.progress.fragments += 1;
+                }
+            }
+            Kind::Trim { stream, keep_from } => {
+                if let Some(state) = self.states.get_mut(&stream) {
+                    state.trim(keep_from, segments);
+                }
+            }
+            Kind::State { .. } | Kind::Seal | Kind::Mark => {}
+        }
+    }
+}
+
+impl States for Found {
+    fn each(&mut self, visit: &mut dyn FnMut(StreamId, &mut State)) {
+        self.iter_mut().for_each(|(&id, state)| visit(id, state));
+    }
+}
+
+impl Progress {
+    fn tell(&mut self, bytes: u64, of: u64) {
+        if self.told.elapsed() < PROGRESS {
+            return;
+        }
+        self.told = Instant::now();
+        let rate = bytes as f64 / 1e6 / self.begun.elapsed().as_secs_f64();
+        tracing::info!(
+            percent = bytes * 100 / of.max(1),
+            fragments = self.fragments,
+            "reading the log for the index: {} of {} MB, {rate:.0} MB/s",
+            bytes / 1_000_000,
+            of / 1_000_000,
+        );
     }
 }

@@ -61,6 +61,11 @@ impl Segment {
     pub fn end(&self) -> Lsn {
         self.base + self.file.len
     }
+
+    /// Counts so many more findable fragments.
+    pub fn retain(&self, fragments: u64) {
+        self.live.fetch_add(fragments, Ordering::Relaxed);
+    }
 }
 
 /// What the first bytes of a segment file say.
@@ -172,7 +177,7 @@ impl Segments {
     /// Counts one more findable fragment at `lsn`.
     pub fn retain(&self, lsn: Lsn) {
         if let Some((segment, _)) = self.locate(lsn) {
-            segment.live.fetch_add(1, Ordering::Relaxed);
+            segment.retain(1);
         }
     }
 
@@ -242,6 +247,12 @@ impl Segments {
     /// Bytes of the segments that hold the log.
     pub fn used_bytes(&self) -> u64 {
         locked(&self.table).used.values().map(|segment| segment.file.len).sum()
+    }
+
+    /// Findable fragments in all of them, and expired ones that the index still has.
+    pub fn fragments(&self) -> u64 {
+        let table = locked(&self.table);
+        table.used.values().map(|segment| segment.live.load(Ordering::Relaxed)).sum()
     }
 
     pub(super) fn table(&self) -> MutexGuard<'_, Table> {

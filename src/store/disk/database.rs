@@ -1,0 +1,52 @@
+//! The index's database in a file.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use tokio::runtime::{Handle, RuntimeFlavor};
+
+use super::DiskFile;
+
+/// A file whose reads do not hold up the other tasks of a runtime: the index is searched by
+/// tasks, as it is nearly always in memory or in the page cache. Another process can not have it
+/// open, as the data directory is locked.
+#[derive(Debug)]
+pub(super) struct DatabaseFile(File);
+
+/// Opens or creates a database's file. Its name need not be durable: what it holds is derived.
+pub(super) fn open(path: &Path) -> io::Result<DatabaseFile> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    Ok(DatabaseFile(file))
+}
+
+impl redb::StorageBackend for DatabaseFile {
+    fn len(&self) -> io::Result<u64> {
+        self.0.size()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        if self.0.read_cached_at(out, offset) {
+            return Ok(());
+        }
+        let mut read = || self.0.read_exact_at(out, offset);
+        match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+            // The device's time is nobody else's: the other tasks go on on another thread.
+            Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(read),
+            _ => read(),
+        }
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(data, offset)
+    }
+}

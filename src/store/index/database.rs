@@ -1,0 +1,393 @@
+//! The index's database: what is in it, how it is opened, and how a batch is put into it.
+//!
+//! Derived from the log, so it may fail: then the store says so, and makes it anew when it opens.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::thread;
+use std::time::Duration;
+
+use redb::{ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
+
+use super::mover::{Batch, Removed};
+use super::rows::{RECORD_BYTES, decode, encode};
+use crate::store::disk::Disk;
+use crate::store::locked;
+use crate::store::log::entry::{Lsn, STATE_RECORD_BYTES, StateRecord, u64_at};
+use crate::store::log::segment::Segments;
+use crate::types::{Millis, StreamId};
+
+/// Stream and counter → the record, see [`encode`].
+pub const FRAGMENTS: TableDefinition<'_, (u32, u64), &[u8; RECORD_BYTES]> =
+    TableDefinition::new("fragments");
+/// Stream, producer time and counter → the duration in ms.
+pub const TIMES: TableDefinition<'_, (u32, i64, u64), u32> = TableDefinition::new("times");
+/// Stream → its state as the log has it, and the longest duration in ms.
+const STREAMS: TableDefinition<'_, u32, &[u8; SAVED_BYTES]> = TableDefinition::new("streams");
+/// A segment's base → its salt, and how many rows point into it.
+const SEGMENTS: TableDefinition<'_, u64, (u32, u64)> = TableDefinition::new("segments");
+/// [`VERSION`] and [`CHECKPOINT`].
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+
+const VERSION: (&str, u64) = ("version", 1);
+/// Before this position of the log, everything that is to be found has a row.
+const CHECKPOINT: &str = "checkpoint";
+const SAVED_BYTES: usize = STATE_RECORD_BYTES + 8;
+
+/// The database of all streams' rows.
+pub struct Database {
+    disk: Arc<dyn Disk>,
+    cache_bytes: usize,
+    writing: Mutex<Option<redb::Database>>,
+    /// What is read; exchanged after each commit.
+    snapshot: RwLock<Option<Arc<Snapshot>>>,
+    /// Why nothing it says is to be believed.
+    failure: OnceLock<String>,
+}
+
+/// The rows as of one commit.
+pub struct Snapshot {
+    pub fragments: ReadOnlyTable<(u32, u64), &'static [u8; RECORD_BYTES]>,
+    pub times: ReadOnlyTable<(u32, i64, u64), u32>,
+}
+
+/// What the database says when it opens.
+#[derive(Debug, Default)]
+pub struct Contents {
+    /// The log is to be read from this position on.
+    pub checkpoint: Lsn,
+    /// Each stream at that position.
+    pub streams: BTreeMap<StreamId, Saved>,
+    /// The segments that rows point into: base, salt, how many.
+    pub segments: Vec<(Lsn, u32, u64)>,
+}
+
+/// What the index remembers of a stream besides its rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Saved {
+    /// As of the checkpoint.
+    pub state: StateRecord,
+    /// The longest fragment there ever was.
+    pub longest: Millis,
+}
+
+/// Why the index has to be made anew.
+#[derive(Debug, PartialEq, Eq)]
+pub struct StaleIndex(pub String);
+
+impl Database {
+    /// Opens the database that is there.
+    ///
+    /// # Errors
+    /// It is missing, of another version, or damaged.
+    pub fn open(disk: Arc<dyn Disk>, cache_bytes: usize) -> Result<(Self, Contents), StaleIndex> {
+        let opened = guarded(|| {
+            let database = disk.index(cache_bytes)?;
+            let contents = Contents::read(&database)?;
+            Ok((database, contents))
+        });
+        match opened {
+            Ok((database, Some(contents))) => {
+                let opened = Self::new(disk, cache_bytes, database);
+                opened.map(|opened| (opened, contents)).map_err(StaleIndex)
+            }
+            Ok((_, None)) => Err(StaleIndex("there is none, or of another version".into())),
+            Err(error) => Err(StaleIndex(format!("it does not open: {error}"))),
+        }
+    }
+
+    /// Makes a new one in the place of whatever is there.
+    pub fn create(disk: Arc<dyn Disk>, cache_bytes: usize) -> Result<Self, String> {
+        disk.remove_index().map_err(|error| error.to_string())?;
+        let database = guarded(|| {
+            let database = disk.index(cache_bytes)?;
+            let change = database.begin_write()?;
+            change.open_table(FRAGMENTS)?;
+            change.open_table(TIMES)?;
+            change.open_table(STREAMS)?;
+            change.open_table(SEGMENTS)?;
+            let mut meta = change.open_table(META)?;
+            meta.insert(VERSION.0, VERSION.1)?;
+            meta.insert(CHECKPOINT, 0)?;
+            drop(meta);
+            change.commit()?;
+            Ok(database)
+        })?;
+        Self::new(disk, cache_bytes, database)
+    }
+
+    fn new(disk: Arc<dyn Disk>, cache_bytes: usize, db: redb::Database) -> Result<Self, String> {
+        let snapshot = guarded(|| Snapshot::of(&db))?;
+        Ok(Self {
+            disk,
+            cache_bytes,
+            writing: Mutex::new(Some(db)),
+            snapshot: RwLock::new(Some(Arc::new(snapshot))),
+            failure: OnceLock::new(),
+        })
+    }
+
+    /// Searches the rows. One that fails finds `nothing`, and the index is not believed any more.
+    pub fn read<T>(
+        &self,
+        nothing: T,
+        search: impl FnOnce(&Snapshot) -> Result<T, redb::StorageError>,
+    ) -> T {
+        let snapshot = self.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(snapshot) = snapshot else { return nothing };
+        match guarded(|| Ok(search(&snapshot)?)) {
+            Ok(found) => found,
+            Err(error) => {
+                self.distrust(format!("read the index: {error}"));
+                nothing
+            }
+        }
+    }
+
+    /// Puts a batch into the database, durably, and takes out up to `most` expired rows.
+    ///
+    /// # Errors
+    /// The database has to be reopened then, see [`Database::reopen`].
+    pub fn commit(
+        &self,
+        batch: &Batch,
+        segments: &Segments,
+        most: usize,
+    ) -> Result<Removed, String> {
+        let writing = locked(&self.writing);
+        let Some(database) = &*writing else { return Err("it is closed".into()) };
+        let (removed, snapshot) = guarded(|| {
+            let mut change = database.begin_write()?;
+            // Without it, opening after a crash would read the whole database.
+            change.set_quick_repair(true);
+            let removed = write(&change, batch, segments, most)?;
+            change.commit()?;
+            Ok((removed, Snapshot::of(database)?))
+        })?;
+        self.show(Some(Arc::new(snapshot)));
+        Ok(removed)
+    }
+
+    /// Opens the database again after a failure that may pass, such as a full disk. Returns the
+    /// checkpoint that it has.
+    pub fn reopen(&self) -> Result<Lsn, String> {
+        let mut writing = locked(&self.writing);
+        // Readers wait here meanwhile, and nobody reads what the old one had.
+        let mut shown = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
+        while shown.as_ref().is_some_and(|snapshot| Arc::strong_count(snapshot) > 1) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        *shown = None;
+        *writing = None;
+        let (database, contents, snapshot) = guarded(|| {
+            let database = self.disk.index(self.cache_bytes)?;
+            let contents = Contents::read(&database)?;
+            let snapshot = Snapshot::of(&database)?;
+            Ok((database, contents, snapshot))
+        })?;
+        *shown = Some(Arc::new(snapshot));
+        *writing = Some(database);
+        contents.map(|contents| contents.checkpoint).ok_or_else(|| "it is empty".into())
+    }
+
+    /// Believes nothing of it any more: it goes, and is made anew when the store opens again.
+    pub fn distrust(&self, reason: String) {
+        if self.failure.set(reason).is_ok() {
+            // If that fails too, opening the store will find out.
+            let _ = self.disk.remove_index();
+        }
+    }
+
+    /// Why it is not believed any more, if so.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
+    }
+
+    /// Closes it; searches find no rows any more.
+    pub fn close(&self) {
+        self.show(None);
+        let database = locked(&self.writing).take();
+        if let Err(error) = guarded(|| Ok(drop(database))) {
+            tracing::debug!(error, "the index did not close");
+        }
+    }
+
+    fn show(&self, snapshot: Option<Arc<Snapshot>>) {
+        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = snapshot;
+    }
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database").finish_non_exhaustive()
+    }
+}
+
+impl Snapshot {
+    fn of(database: &redb::Database) -> Result<Self, redb::Error> {
+        let reading = database.begin_read()?;
+        let (fragments, times) = (reading.open_table(FRAGMENTS)?, reading.open_table(TIMES)?);
+        Ok(Self { fragments, times })
+    }
+}
+
+impl Contents {
+    /// Reads all but the rows; `None` when the database is new or of another version.
+    fn read(database: &redb::Database) -> Result<Option<Self>, redb::Error> {
+        let reading = database.begin_read()?;
+        let meta = match reading.open_table(META) {
+            Ok(meta) => meta,
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        if meta.get(VERSION.0)?.map(|version| version.value()) != Some(VERSION.1) {
+            return Ok(None);
+        }
+        let checkpoint = meta.get(CHECKPOINT)?.map_or(0, |checkpoint| checkpoint.value());
+        let mut contents = Self { checkpoint, ..Self::default() };
+        for row in reading.open_table(STREAMS)?.iter()? {
+            let (id, saved) = row?;
+            contents
+                .streams
+                .extend(Saved::decode(saved.value()).map(|s| (StreamId(id.value()), s)));
+        }
+        for row in reading.open_table(SEGMENTS)?.iter()? {
+            let (base, facts) = row?;
+            let (salt, rows) = facts.value();
+            contents.segments.push((base.value(), salt, rows));
+        }
+        Ok(Some(contents))
+    }
+
+    /// Whether the rows point into these segments; if so, the segments know how many do.
+    pub fn fit(&self, segments: &Segments) -> Result<(), StaleIndex> {
+        for &(base, salt, rows) in &self.segments {
+            let segment = segments.locate(base).map(|(segment, _)| segment);
+            let segment = segment.filter(|found| found.base == base && found.salt == salt);
+            let segment = segment
+                .ok_or_else(|| StaleIndex(format!("the log has no segment at {base} any more")))?;
+            segment.retain(rows);
+        }
+        Ok(())
+    }
+}
+
+impl Saved {
+    fn encode(&self) -> [u8; SAVED_BYTES] {
+        let mut state = Vec::with_capacity(STATE_RECORD_BYTES);
+        self.state.encode(&mut state);
+        let mut bytes = [0; SAVED_BYTES];
+        bytes[..STATE_RECORD_BYTES].copy_from_slice(&state);
+        bytes[STATE_RECORD_BYTES..].copy_from_slice(&self.longest.0.to_le_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8; SAVED_BYTES]) -> Option<Self> {
+        let state = StateRecord::decode_all(bytes).next()?;
+        Some(Self { state, longest: Millis(u64_at(bytes, STATE_RECORD_BYTES)) })
+    }
+}
+
+/// How many more rows, or fewer, point into each segment.
+#[derive(Default)]
+struct Deltas(BTreeMap<Lsn, (u32, i64)>);
+
+impl Deltas {
+    fn add(&mut self, segments: &Segments, lsn: Lsn, by: i64) {
+        if let Some((segment, _)) = segments.locate(lsn) {
+            self.0.entry(segment.base).or_insert((segment.salt, 0)).1 += by;
+        }
+    }
+}
+
+fn write(
+    change: &redb::WriteTransaction,
+    batch: &Batch,
+    segments: &Segments,
+    most: usize,
+) -> Result<Removed, redb::Error> {
+    let mut deltas = Deltas::default();
+    insert(change, batch, segments, &mut deltas)?;
+    let removed = remove(change, batch, segments, most, &mut deltas)?;
+    let mut streams = change.open_table(STREAMS)?;
+    for saved in &batch.saved {
+        streams.insert(saved.state.stream.0, &saved.encode())?;
+    }
+    for dead in batch.dead.iter().filter(|dead| removed.finished.contains(dead)) {
+        streams.remove(dead.0)?;
+    }
+    let mut table = change.open_table(SEGMENTS)?;
+    for (base, (salt, by)) in deltas.0 {
+        let rows = table.get(base)?.map_or(0, |facts| facts.value().1).saturating_add_signed(by);
+        match rows {
+            0 => drop(table.remove(base)?),
+            rows => drop(table.insert(base, (salt, rows))?),
+        }
+    }
+    change.open_table(META)?.insert(CHECKPOINT, batch.checkpoint)?;
+    Ok(removed)
+}
+
+/// In the order of each table's keys: neighbours share a page.
+fn insert(
+    change: &redb::WriteTransaction,
+    batch: &Batch,
+    segments: &Segments,
+    deltas: &mut Deltas,
+) -> Result<(), redb::Error> {
+    let mut rows: Vec<_> = batch.rows.iter().collect();
+    rows.sort_unstable_by_key(|(stream, record)| (stream.0, record.number.counter()));
+    let mut fragments = change.open_table(FRAGMENTS)?;
+    for (stream, record) in &rows {
+        fragments.insert((stream.0, record.number.counter()), &encode(record))?;
+        deltas.add(segments, record.lsn, 1);
+    }
+    let key = |stream: &StreamId, record: &super::Record| {
+        (stream.0, record.producer.as_millis(), record.number.counter())
+    };
+    rows.sort_unstable_by_key(|(stream, record)| key(stream, record));
+    let mut times = change.open_table(TIMES)?;
+    for (stream, record) in &rows {
+        times.insert(key(stream, record), record.duration_ms)?;
+    }
+    Ok(())
+}
+
+fn remove(
+    change: &redb::WriteTransaction,
+    batch: &Batch,
+    segments: &Segments,
+    most: usize,
+    deltas: &mut Deltas,
+) -> Result<Removed, redb::Error> {
+    let mut removed = Removed::default();
+    let (mut fragments, mut times) = (change.open_table(FRAGMENTS)?, change.open_table(TIMES)?);
+    for &(stream, before) in &batch.expired {
+        let left = most.saturating_sub(removed.lsns.len());
+        let mut rows = Vec::new();
+        for row in fragments.range((stream.0, 0)..(stream.0, before))?.take(left) {
+            let (key, value) = row?;
+            rows.push(decode(key.value().1, value.value()));
+        }
+        for record in &rows {
+            let counter = record.number.counter();
+            fragments.remove((stream.0, counter))?;
+            times.remove((stream.0, record.producer.as_millis(), counter))?;
+            deltas.add(segments, record.lsn, -1);
+            removed.lsns.push(record.lsn);
+        }
+        if rows.len() < left {
+            removed.finished.push(stream);
+        }
+    }
+    Ok(removed)
+}
+
+/// Runs what may fail, or panic: redb panics over some damage to its file.
+fn guarded<T>(run: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(outcome) => outcome.map_err(|error| error.to_string()),
+        Err(_) => Err("its file is damaged".into()),
+    }
+}

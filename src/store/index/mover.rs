@@ -1,0 +1,295 @@
+//! Moves records from memory into the database, and takes expired rows out of it: in the
+//! background, a bounded transaction at a time, so that nobody waits for it.
+
+use std::io;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::Record;
+use super::database::{Database, Saved};
+use crate::store::commit::Committer;
+use crate::store::locked;
+use crate::store::log::entry::Lsn;
+use crate::store::log::segment::Segments;
+use crate::store::streams::{State, Streams};
+use crate::types::{Millis, StreamId};
+
+/// Expired rows that one transaction takes out.
+const EXPIRED_ROWS: usize = 8192;
+/// While the database refuses batches, so many of them may wait in memory before producers do.
+const WAITING_BATCHES: usize = 64;
+/// The thread's nice value: what is acknowledged to somebody goes first.
+const NICE: i32 = 10;
+
+/// When records move.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// So many that have no row are a batch.
+    pub batch: usize,
+    /// No record waits longer.
+    pub interval: Millis,
+    /// Fragments of each stream that stay in memory when they have a row.
+    pub recent: usize,
+}
+
+/// All streams' states, one after the other.
+pub trait States {
+    /// Visits each under its lock.
+    fn each(&mut self, visit: &mut dyn FnMut(StreamId, &mut State));
+}
+
+/// What one transaction changes.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// New rows.
+    pub rows: Vec<(StreamId, Record)>,
+    /// The streams they belong to.
+    pub saved: Vec<Saved>,
+    /// The streams whose rows before a counter have expired.
+    pub expired: Vec<(StreamId, u64)>,
+    /// Those of them that were deleted.
+    pub dead: Vec<StreamId>,
+    /// All before this position is in the database then.
+    pub checkpoint: Lsn,
+}
+
+/// The expired rows that a transaction took out.
+#[derive(Debug, Default)]
+pub struct Removed {
+    /// Where the log has them.
+    pub lsns: Vec<Lsn>,
+    /// The streams that have no more of them.
+    pub finished: Vec<StreamId>,
+}
+
+/// What moves the records.
+#[derive(Debug)]
+pub struct Mover {
+    database: Arc<Database>,
+    limits: Limits,
+    work: Mutex<Work>,
+    signal: Mutex<Signal>,
+    wanted: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Work {
+    /// What the database did not take, and will be offered again.
+    refused: Option<Batch>,
+    /// What the database has.
+    checkpoint: Lsn,
+    /// Deleted streams that may have rows.
+    dead: Vec<StreamId>,
+}
+
+#[derive(Debug, Default)]
+struct Signal {
+    /// Records that became findable since the last batch.
+    fresh: usize,
+    /// There may be expired rows.
+    expired: bool,
+    stopping: bool,
+}
+
+/// What is left after a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Nothing.
+    Nothing,
+    /// More rows have expired.
+    Expired,
+    /// The database took nothing.
+    Everything,
+}
+
+impl Mover {
+    /// Moves into a database that has all before `checkpoint`, and takes the rows of `dead`
+    /// streams out of it.
+    pub fn new(
+        database: Arc<Database>,
+        limits: Limits,
+        checkpoint: Lsn,
+        dead: Vec<StreamId>,
+    ) -> Self {
+        let work = Mutex::new(Work { refused: None, checkpoint, dead });
+        Self { database, limits, work, signal: Mutex::default(), wanted: Condvar::new() }
+    }
+
+    /// Where it moves to.
+    pub fn database(&self) -> &Arc<Database> {
+        &self.database
+    }
+
+    /// Starts the thread; it ends after [`Mover::stop`].
+    pub fn start(
+        self: &Arc<Self>,
+        streams: Arc<Streams>,
+        committer: Arc<Committer>,
+    ) -> io::Result<JoinHandle<()>> {
+        let mover = self.clone();
+        thread::Builder::new().name("store-index".into()).spawn(move || {
+            // Where that is not allowed, it works all the same.
+            let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
+            while mover.wait() {
+                mover.work_off(&streams, &committer);
+            }
+            mover.round(&mut &*streams, &committer.segments, committer.durable());
+        })
+    }
+
+    /// Lets the thread move what there is, and end.
+    pub fn stop(&self) {
+        locked(&self.signal).stopping = true;
+        self.wanted.notify_all();
+    }
+
+    /// So many records became findable. Waits for nothing.
+    pub fn published(&self, records: usize) {
+        let mut signal = locked(&self.signal);
+        signal.fresh += records;
+        if signal.fresh >= self.limits.batch {
+            self.wanted.notify_all();
+        }
+    }
+
+    /// A stream's fragments expired.
+    pub fn expired(&self) {
+        locked(&self.signal).expired = true;
+        self.wanted.notify_all();
+    }
+
+    /// A stream was deleted.
+    pub fn deleted(&self, stream: StreamId) {
+        locked(&self.work).dead.push(stream);
+        self.expired();
+    }
+
+    /// Takes out all rows that have expired, so that their segments can be recycled. Blocks.
+    pub fn sweep(&self, streams: &Streams, committer: &Committer) {
+        while self.paced(streams, committer) == Left::Expired {}
+    }
+
+    /// Waits until there is something to do; `false` when the thread should end.
+    fn wait(&self) -> bool {
+        let deadline = Instant::now() + Duration::from_millis(self.limits.interval.0);
+        let mut signal = locked(&self.signal);
+        while !signal.stopping && !signal.expired && signal.fresh < self.limits.batch {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let waited = self.wanted.wait_timeout(signal, left);
+            signal = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
+        }
+        (signal.fresh, signal.expired) = (0, false);
+        !signal.stopping
+    }
+
+    fn work_off(&self, streams: &Streams, committer: &Committer) {
+        loop {
+            match self.paced(streams, committer) {
+                Left::Expired if !locked(&self.signal).stopping => {}
+                Left::Everything => {
+                    let mut waiting = 0;
+                    (&mut &*streams).each(&mut |_, state| waiting += state.recent.len());
+                    committer.hold(waiting > WAITING_BATCHES * self.limits.batch);
+                    return;
+                }
+                _ => return committer.hold(false),
+            }
+        }
+    }
+
+    /// One transaction, and if more are to follow a pause of the same length: the device and the
+    /// processor are there for what is acknowledged.
+    fn paced(&self, mut streams: &Streams, committer: &Committer) -> Left {
+        let start = Instant::now();
+        let left = self.round(&mut streams, &committer.segments, committer.durable());
+        if let Some(failure) = self.database.failure() {
+            committer.poison(format!("{failure}; it is made anew when the store opens again"));
+        }
+        if left == Left::Expired {
+            thread::sleep(start.elapsed());
+        }
+        left
+    }
+
+    /// Moves what lies before `upto` in the log, where everything is findable, in one
+    /// transaction.
+    pub fn round(&self, states: &mut dyn States, segments: &Segments, upto: Lsn) -> Left {
+        let work = &mut *locked(&self.work);
+        if self.database.failure().is_some() {
+            return Left::Everything;
+        }
+        if let Some(batch) = work.refused.take() {
+            match self.database.reopen() {
+                Ok(checkpoint) if checkpoint == work.checkpoint => work.refused = Some(batch),
+                Ok(checkpoint) if checkpoint == batch.checkpoint => work.checkpoint = checkpoint,
+                Ok(other) => self.database.distrust(format!("the index went back to {other}")),
+                Err(error) => self.database.distrust(format!("open the index: {error}")),
+            }
+        }
+        let batch = self.collect(work, states, upto);
+        if batch.is_empty(work.checkpoint) {
+            return Left::Nothing;
+        }
+        match self.database.commit(&batch, segments, EXPIRED_ROWS) {
+            Ok(removed) => self.committed(work, &batch, &removed, states, segments),
+            Err(error) => {
+                tracing::warn!(error, "the index takes nothing; trying again");
+                work.refused = Some(batch);
+                Left::Everything
+            }
+        }
+    }
+
+    fn collect(&self, work: &mut Work, states: &mut dyn States, upto: Lsn) -> Batch {
+        let mut batch = work.refused.take().unwrap_or_default();
+        batch.checkpoint = upto.max(work.checkpoint);
+        batch.expired.clear();
+        states.each(&mut |id, state| {
+            let (records, saved) = state.take_unmoved(id, upto);
+            if let Some(saved) = saved {
+                batch.saved.retain(|known| known.state.stream != id);
+                batch.saved.push(saved);
+            }
+            batch.rows.extend(records.into_iter().map(|record| (id, record)));
+            batch.expired.extend(state.unswept().map(|before| (id, before)));
+        });
+        batch.dead = work.dead.clone();
+        batch.expired.extend(work.dead.iter().map(|&id| (id, u64::MAX)));
+        batch
+    }
+
+    fn committed(
+        &self,
+        work: &mut Work,
+        batch: &Batch,
+        removed: &Removed,
+        states: &mut dyn States,
+        segments: &Segments,
+    ) -> Left {
+        work.checkpoint = batch.checkpoint;
+        work.dead.retain(|dead| !removed.finished.contains(dead));
+        removed.lsns.iter().for_each(|&lsn| segments.release(lsn));
+        let finished = |id| {
+            let of_stream = |(stream, _): &&(StreamId, u64)| *stream == id;
+            let before = batch.expired.iter().find(of_stream).map(|(_, before)| *before);
+            before.filter(|_| removed.finished.contains(&id))
+        };
+        states.each(&mut |id, state| {
+            state.moved(finished(id), self.limits.recent, batch.checkpoint);
+        });
+        match batch.expired.len() == removed.finished.len() {
+            true => Left::Nothing,
+            false => Left::Expired,
+        }
+    }
+}
+
+impl Batch {
+    fn is_empty(&self, checkpoint: Lsn) -> bool {
+        self.rows.is_empty() && self.expired.is_empty() && self.checkpoint == checkpoint
+    }
+}
