@@ -8,6 +8,7 @@ mod load;
 mod log_designs;
 mod media;
 mod peers;
+mod scale;
 mod segments;
 mod server;
 mod stats;
@@ -22,6 +23,7 @@ const BENCHES: &[Bench] = &[
     ("full-speed", "durable PutMedia / a bare sequential write", ingest::full_speed),
     ("segments", "HLS segments and playlists per second / nginx with files", segments::run),
     ("store-append", "the store alone: durable ingest and acknowledgements", store_append::run),
+    ("scale", "the index with a month of fragments: open, memory, queries, rebuild", scale::run),
     ("log-designs", "three ways to make many small appends durable", log_designs::run),
 ];
 

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use rustix::fs::FallocateFlags;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::DiskFile;
@@ -39,7 +40,16 @@ impl redb::StorageBackend for DatabaseFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        let before = self.0.size()?;
+        if len <= before {
+            return self.0.set_len(len);
+        }
+        // Reserved, so that "disk full" comes here, where nothing is at stake: a write that fails
+        // leaves a database that has to be opened again, for which it has to write.
+        match rustix::fs::fallocate(&self.0, FallocateFlags::empty(), before, len - before) {
+            Err(rustix::io::Errno::OPNOTSUPP) => self.0.set_len(len),
+            reserved => Ok(reserved?),
+        }
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -27,6 +27,8 @@ pub struct Faults {
     pub fail_sync_after: Option<u64>,
     /// Bytes of files the disk holds; creating more fails with "no space left".
     pub capacity: Option<u64>,
+    /// The index's database can not grow: "no space left".
+    pub index_is_full: bool,
 }
 
 #[derive(Debug, Default)]
@@ -290,9 +292,12 @@ impl redb::StorageBackend for CrashingDatabase {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let _shared = self.disk.shared()?;
+        let shared = self.disk.shared()?;
         let content = &mut *locked(&self.content);
         let len = usize::try_from(len).map_err(io::Error::other)?;
+        if shared.faults.index_is_full && len > content.current.len() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         content.current.resize(len, 0);
         content.synced.resize(len, 0);
         Ok(())

@@ -128,16 +128,24 @@ impl Database {
         })
     }
 
-    /// Searches the rows. One that fails finds `nothing`, and the index is not believed any more.
+    /// Searches the rows. One that fails once more after a commit that is under way finds
+    /// `nothing`, and the index is not believed any more.
     pub fn read<T>(
         &self,
         nothing: T,
-        search: impl FnOnce(&Snapshot) -> Result<T, redb::StorageError>,
+        search: impl Fn(&Snapshot) -> Result<T, redb::StorageError>,
     ) -> T {
-        let snapshot = self.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(snapshot) = snapshot else { return nothing };
-        match guarded(|| Ok(search(&snapshot)?)) {
-            Ok(found) => found,
+        let try_once = || {
+            let snapshot = self.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone();
+            snapshot.map(|snapshot| guarded(|| Ok(search(&snapshot)?))).transpose()
+        };
+        let found = try_once().or_else(|_| {
+            // A commit that fails makes reads fail too, until it has opened the database again.
+            drop(locked(&self.writing));
+            try_once()
+        });
+        match found {
+            Ok(found) => found.unwrap_or(nothing),
             Err(error) => {
                 self.distrust(format!("read the index: {error}"));
                 nothing
@@ -148,39 +156,50 @@ impl Database {
     /// Puts a batch into the database, durably, and takes out up to `most` expired rows.
     ///
     /// # Errors
-    /// The database has to be reopened then, see [`Database::reopen`].
+    /// It is as it was before, and a later commit may succeed; or it is not believed any more.
     pub fn commit(
         &self,
         batch: &Batch,
+        before: Lsn,
         segments: &Segments,
         most: usize,
     ) -> Result<Removed, String> {
-        let writing = locked(&self.writing);
+        let mut writing = locked(&self.writing);
         let Some(database) = &*writing else { return Err("it is closed".into()) };
-        let (removed, snapshot) = guarded(|| {
+        let committed = guarded(|| {
             let mut change = database.begin_write()?;
             // Without it, opening after a crash would read the whole database.
             change.set_quick_repair(true);
             let removed = write(&change, batch, segments, most)?;
             change.commit()?;
             Ok((removed, Snapshot::of(database)?))
-        })?;
-        self.show(Some(Arc::new(snapshot)));
-        Ok(removed)
+        });
+        match committed {
+            Ok((removed, snapshot)) => {
+                self.show(Some(Arc::new(snapshot)));
+                Ok(removed)
+            }
+            Err(error) => {
+                // After a failure that may pass, such as a full disk, redb is opened again.
+                match self.reopen(&mut writing) {
+                    Ok(checkpoint) if checkpoint == before => {}
+                    Ok(other) => self.distrust(format!("the index is at {other}, not {before}")),
+                    Err(error) => self.distrust(format!("open the index: {error}")),
+                }
+                Err(error)
+            }
+        }
     }
 
-    /// Opens the database again after a failure that may pass, such as a full disk. Returns the
-    /// checkpoint that it has.
-    pub fn reopen(&self) -> Result<Lsn, String> {
-        let mut writing = locked(&self.writing);
+    fn reopen(&self, writing: &mut Option<redb::Database>) -> Result<Lsn, String> {
         // Readers wait here meanwhile, and nobody reads what the old one had.
         let mut shown = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
         while shown.as_ref().is_some_and(|snapshot| Arc::strong_count(snapshot) > 1) {
             thread::sleep(Duration::from_millis(1));
         }
-        *shown = None;
-        *writing = None;
         let (database, contents, snapshot) = guarded(|| {
+            *shown = None;
+            *writing = None;
             let database = self.disk.index(self.cache_bytes)?;
             let contents = Contents::read(&database)?;
             let snapshot = Snapshot::of(&database)?;

@@ -222,19 +222,11 @@ impl Mover {
         if self.database.failure().is_some() {
             return Left::Everything;
         }
-        if let Some(batch) = work.refused.take() {
-            match self.database.reopen() {
-                Ok(checkpoint) if checkpoint == work.checkpoint => work.refused = Some(batch),
-                Ok(checkpoint) if checkpoint == batch.checkpoint => work.checkpoint = checkpoint,
-                Ok(other) => self.database.distrust(format!("the index went back to {other}")),
-                Err(error) => self.database.distrust(format!("open the index: {error}")),
-            }
-        }
         let batch = self.collect(work, states, upto);
         if batch.is_empty(work.checkpoint) {
             return Left::Nothing;
         }
-        match self.database.commit(&batch, segments, EXPIRED_ROWS) {
+        match self.database.commit(&batch, work.checkpoint, segments, EXPIRED_ROWS) {
             Ok(removed) => self.committed(work, &batch, &removed, states, segments),
             Err(error) => {
                 tracing::warn!(error, "the index takes nothing; trying again");

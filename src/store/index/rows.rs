@@ -128,8 +128,8 @@ impl Rows {
 
     /// The newest `limit` that have a sequence, oldest first.
     pub fn newest(&self, limit: usize, scope: Scope) -> Vec<FragmentInfo> {
-        let mut newest = Vec::new();
         let mut newest = self.search(scope, Vec::new(), |rows| {
+            let mut newest = Vec::new();
             rows.backward(scope, scope.to, |record| {
                 if newest.len() >= limit {
                     return ControlFlow::Break(record);
@@ -206,7 +206,7 @@ impl Rows {
         &self,
         scope: Scope,
         nothing: T,
-        search: impl FnOnce(Search<'_>) -> Result<T, StorageError>,
+        search: impl Fn(Search<'_>) -> Result<T, StorageError>,
     ) -> T {
         if scope.is_empty() {
             return nothing;

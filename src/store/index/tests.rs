@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use proptest::prelude::*;
 
 use super::*;
-use crate::store::disk::{Disk, MemoryDisk};
+use crate::store::disk::{Faults, MemoryDisk};
 use crate::store::locked;
 use crate::store::log::segment::{self, Segments};
 use crate::store::streams::State;
@@ -293,4 +293,27 @@ fn index_that_can_not_be_read_is_not_believed_and_goes() {
     assert_eq!(mixture.move_before(Lsn::MAX), Left::Everything, "and does not open again");
     assert!(mixture.mover.database().failure().is_some());
     assert!(disk.take_index().is_some(), "what a later process has is left alone");
+}
+
+#[test]
+fn index_without_space_leaves_fragments_in_memory_until_there_is_some() {
+    let mixture = Mixture::new(0);
+    (1..=100).for_each(|n| mixture.insert(record(n, n as i64, n as i64, 1)));
+    assert_eq!(mixture.move_before(101 * 64), Left::Nothing);
+    mixture.disk.set_faults(Faults { index_is_full: true, ..Faults::default() });
+    (101..=50_000).for_each(|n| mixture.insert(record(n, n as i64, n as i64, 1)));
+    for upto in [40_000 * 64, 50_001 * 64] {
+        assert_eq!(mixture.move_before(upto), Left::Everything);
+        assert_eq!(mixture.in_memory(), 49_900);
+        assert_eq!(
+            mixture.ends().map(|(oldest, newest)| newest.counter() - oldest.counter()),
+            Some(49_999)
+        );
+    }
+    mixture.disk.set_faults(Faults::default());
+    assert_eq!(mixture.move_before(50_001 * 64), Left::Nothing);
+    assert_eq!(mixture.in_memory(), 0);
+    let everything = Order::Server { from: ServerTimestamp::MIN, to: ServerTimestamp::MAX };
+    assert_eq!(mixture.page(everything, None, usize::MAX).len(), 50_000);
+    assert_eq!(mixture.mover.database().failure(), None);
 }
