@@ -404,7 +404,7 @@ impl Batch {
                     publish(placed, &self.committer.segments);
                 }
                 self.committer.durable.store(durable, Ordering::Release);
-                self.streams.mover().published(published);
+                self.streams.mover().published(published, &self.committer);
                 self.trims.drain(..).for_each(|done| drop(done.send(Ok(()))));
             }
             Err(error) => {

@@ -28,6 +28,9 @@ const BENCHES: &[Bench] = &[
 ];
 
 fn main() -> std::io::Result<()> {
+    if let Some(outcome) = scale::child() {
+        return outcome;
+    }
     // Cargo adds flags of its own.
     let (flags, names): (Vec<_>, Vec<_>) =
         std::env::args().skip(1).partition(|argument| argument.starts_with("--"));

@@ -31,9 +31,6 @@ const STEP: &str = "KINORA_BENCH_SCALE_STEP";
 const DATA: &str = "KINORA_BENCH_SCALE_DATA";
 
 pub fn run() -> io::Result<()> {
-    if let (Ok(step), Some(data)) = (std::env::var(STEP), std::env::var_os(DATA)) {
-        return child(&step, Path::new(&data));
-    }
     let largest = std::env::var("KINORA_BENCH_FRAGMENTS").ok().and_then(|n| n.parse().ok());
     let largest = largest.unwrap_or(FRAGMENTS);
     // The small one shows what does not grow with the archive.
@@ -53,17 +50,23 @@ pub fn run() -> io::Result<()> {
     Ok(())
 }
 
+/// What this process is to do when it is a child of the benchmark.
+pub fn child() -> Option<io::Result<()>> {
+    let (step, data) = (std::env::var(STEP).ok()?, std::env::var_os(DATA)?);
+    Some(run_step(&step, Path::new(&data)))
+}
+
 /// Runs a step in a process of its own, which ends by being killed.
 fn step(step: &str, data: &Path) -> io::Result<()> {
     let mut child = Command::new(std::env::current_exe()?);
-    let status = child.arg("scale").env(STEP, step).env(DATA, data).status()?;
+    let status = child.env(STEP, step).env(DATA, data).status()?;
     match std::os::unix::process::ExitStatusExt::signal(&status) {
         Some(9) => Ok(()),
         _ => Err(io::Error::other(format!("{step}: {status}"))),
     }
 }
 
-fn child(step: &str, data: &Path) -> io::Result<()> {
+fn run_step(step: &str, data: &Path) -> io::Result<()> {
     if step == "rebuild" {
         tracing_subscriber::fmt().with_writer(io::stderr).with_target(false).init();
     }
@@ -77,6 +80,7 @@ fn child(step: &str, data: &Path) -> io::Result<()> {
             let (store, clock) = open(data, step)?;
             match step {
                 "expire" => runtime.block_on(expire(Arc::new(store), &clock))?,
+                "rebuild" => {}
                 _ => runtime.block_on(query(&store))?,
             }
         }
@@ -213,8 +217,8 @@ fn measure(
 /// Acknowledgements while nothing else happens, and while very many fragments expire.
 async fn expire(store: Arc<Store>, clock: &Clock) -> io::Result<()> {
     let stream = media(&store, 0)?;
-    let mut quiet = acks(&stream, clock, || false).await?;
     let (oldest, newest) = stream.bounds().ok_or_else(|| io::Error::other("it is empty"))?;
+    let mut quiet = acks(&stream, clock, || false).await?;
     let stored = newest.server().since(oldest.server()).0 / MILLIS * STREAMS;
     let expiring = EXPIRING.min(stored / 2);
     let age = clock.now().since(oldest.server()).0 - expiring / STREAMS * MILLIS;

@@ -17,7 +17,8 @@ use crate::types::{Millis, StreamId};
 
 /// Expired rows that one transaction takes out.
 const EXPIRED_ROWS: usize = 8192;
-/// While the database refuses batches, so many of them may wait in memory before producers do.
+/// So many batches may wait in memory before producers wait: when the database takes none, or not
+/// as many as come.
 const WAITING_BATCHES: usize = 64;
 /// The thread's nice value: what is acknowledged to somebody goes first.
 const NICE: i32 = 10;
@@ -87,6 +88,8 @@ struct Work {
 struct Signal {
     /// Records that became findable since the last batch.
     fresh: usize,
+    /// Records in memory, but for those that stay there.
+    waiting: usize,
     /// There may be expired rows.
     expired: bool,
     stopping: bool,
@@ -145,12 +148,14 @@ impl Mover {
     }
 
     /// So many records became findable. Waits for nothing.
-    pub fn published(&self, records: usize) {
+    pub fn published(&self, records: usize, committer: &Committer) {
         let mut signal = locked(&self.signal);
         signal.fresh += records;
+        signal.waiting += records;
         if signal.fresh >= self.limits.batch {
             self.wanted.notify_all();
         }
+        committer.hold(signal.waiting > self.most_waiting());
     }
 
     /// A stream's fragments expired.
@@ -186,19 +191,24 @@ impl Mover {
         !signal.stopping
     }
 
-    fn work_off(&self, streams: &Streams, committer: &Committer) {
+    fn work_off(&self, mut streams: &Streams, committer: &Committer) {
         loop {
-            match self.paced(streams, committer) {
-                Left::Expired if !locked(&self.signal).stopping => {}
-                Left::Everything => {
-                    let mut waiting = 0;
-                    (&mut &*streams).each(&mut |_, state| waiting += state.recent.len());
-                    committer.hold(waiting > WAITING_BATCHES * self.limits.batch);
-                    return;
-                }
-                _ => return committer.hold(false),
+            let left = self.paced(streams, committer);
+            let mut waiting = 0;
+            streams.each(&mut |_, state| {
+                waiting += state.recent.len().saturating_sub(self.limits.recent);
+            });
+            let mut signal = locked(&self.signal);
+            signal.waiting = waiting;
+            committer.hold(signal.waiting > self.most_waiting());
+            if left != Left::Expired || signal.stopping {
+                return;
             }
         }
+    }
+
+    fn most_waiting(&self) -> usize {
+        self.limits.batch.saturating_mul(WAITING_BATCHES)
     }
 
     /// One transaction, and if more are to follow a pause of the same length: the device and the
