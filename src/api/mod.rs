@@ -18,6 +18,7 @@ mod observe;
 mod parts;
 pub mod server;
 mod streams;
+mod upload;
 pub mod video;
 
 use std::sync::Arc;

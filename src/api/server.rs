@@ -4,7 +4,7 @@
 //! `h2`. Life: [`Server::bind`], then [`Server::run`] until the application's shutdown signal.
 //! Binding comes before opening the store, since a taken port is quickly told.
 
-use std::io;
+use std::io::{self, Cursor};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::pin;
@@ -15,9 +15,10 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -25,6 +26,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_util::task::TaskTracker;
 
 use super::impatient::Impatient;
+use super::upload::{self, First};
 use super::{AppState, router};
 use crate::config::Config;
 
@@ -115,35 +117,61 @@ impl Server {
         drop(self.listener);
         connections.close();
         let patience = Duration::from_secs(limits.shutdown_seconds);
-        if tokio::time::timeout(patience, connections.wait()).await.is_err() {
+        if timeout(patience, connections.wait()).await.is_err() {
             tracing::warn!("{} connections did not end in time", connections.len());
         }
     }
 }
 
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
 async fn connection(
     app: AppState,
     router: Router,
     tls: Option<TlsAcceptor>,
-    socket: TcpStream,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    mut socket: TcpStream,
+) -> Result<(), Error> {
     // Acknowledgements are small and wanted at once.
     socket.set_nodelay(true)?;
     let Some(tls) = tls else {
-        return serve(app, router, socket).await;
+        let first = first(&app, &mut socket).await?;
+        let (reader, writer) = socket.into_split();
+        return serve(app, router, first, reader, writer).await;
     };
     let patience = Duration::from_secs(app.config.http.tls_timeout_seconds);
-    let socket = tokio::time::timeout(patience, tls.accept(socket)).await??;
-    serve(app, router, socket).await
+    let mut socket = timeout(patience, tls.accept(socket)).await??;
+    let first = first(&app, &mut socket).await?;
+    let (reader, writer) = tokio::io::split(socket);
+    serve(app, router, first, reader, writer).await
+}
+
+/// What the connection begins with, within the time that a request's head may take.
+async fn first(app: &AppState, socket: &mut (impl AsyncRead + Unpin)) -> Result<First, Error> {
+    let limits = &app.config.http;
+    let first = First::read(socket, limits.max_head_bytes);
+    let patience = Duration::from_secs(limits.header_timeout_seconds);
+    tokio::select! {
+        first = timeout(patience, first) => Ok(first??),
+        () = app.shutdown.cancelled() => Ok(First::nothing()),
+    }
 }
 
 async fn serve(
     app: AppState,
     router: Router,
-    socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    first: First,
+    reader: impl AsyncRead + Unpin + Send + 'static,
+    writer: impl AsyncWrite + Unpin + Send + 'static,
+) -> Result<(), Error> {
     let limits = &app.config.http;
-    let socket = Impatient::new(socket, Duration::from_secs(limits.write_timeout_seconds));
+    let writer = Impatient::new(writer, Duration::from_secs(limits.write_timeout_seconds));
+    let begin = match first {
+        First::Upload(upload) => {
+            return Ok(upload::serve(upload, reader, writer, router, &app.clock).await?);
+        }
+        First::Other(begin) => begin,
+    };
+    let socket = tokio::io::join(Cursor::new(begin).chain(reader), writer);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(limits.header_timeout_seconds))
