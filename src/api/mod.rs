@@ -20,6 +20,7 @@ pub mod server;
 mod streams;
 mod upload;
 pub mod video;
+mod workers;
 
 use std::sync::Arc;
 

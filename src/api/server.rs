@@ -27,6 +27,7 @@ use tokio_util::task::TaskTracker;
 
 use super::impatient::Impatient;
 use super::upload::{self, First};
+use super::workers::Workers;
 use super::{AppState, router};
 use crate::config::Config;
 
@@ -40,6 +41,7 @@ const ALPN: &[u8] = b"http/1.1";
 pub struct Server {
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
+    workers: Workers,
 }
 
 /// Why the server does not start. The texts are for the operator.
@@ -53,6 +55,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The system gives no more threads.
+    #[error("cannot start the threads for connections: {0}")]
+    Threads(#[source] io::Error),
     /// Certificate or key are not usable.
     #[error("TLS: {0}")]
     Tls(String),
@@ -69,7 +74,8 @@ impl Server {
         let listener = TcpListener::bind(address)
             .await
             .map_err(|source| StartError::Bind { address, source })?;
-        Ok(Self { listener, tls })
+        let workers = Workers::start().map_err(StartError::Threads)?;
+        Ok(Self { listener, tls, workers })
     }
 
     /// The bound address: a real port also when port 0 was asked for.
@@ -82,6 +88,8 @@ impl Server {
     pub async fn run(self, app: AppState) {
         let limits = &app.config.http;
         let router = router(Arc::clone(&app));
+        let (tls, workers) = (self.tls, Arc::new(self.workers));
+        let shared = Shared { app: Arc::clone(&app), router, tls, workers };
         let permits = Arc::new(Semaphore::new(limits.max_connections));
         let connections = TaskTracker::new();
         loop {
@@ -104,10 +112,11 @@ impl Server {
                     continue;
                 }
             };
-            let (app, router, tls) = (Arc::clone(&app), router.clone(), self.tls.clone());
+            let shared = shared.clone();
             connections.spawn(async move {
+                let app = shared.app.clone();
                 let _open = app.metrics.http_connections.enter();
-                if let Err(error) = connection(app, router, tls, socket).await {
+                if let Err(error) = connection(shared, socket).await {
                     // Clients come and go; what it meant to a stream is logged there.
                     tracing::debug!("connection: {error}");
                 }
@@ -125,24 +134,37 @@ impl Server {
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-async fn connection(
+/// What every connection needs.
+#[derive(Clone)]
+struct Shared {
     app: AppState,
     router: Router,
     tls: Option<TlsAcceptor>,
-    mut socket: TcpStream,
-) -> Result<(), Error> {
+    workers: Arc<Workers>,
+}
+
+async fn connection(shared: Shared, mut socket: TcpStream) -> Result<(), Error> {
+    let Shared { app, router, tls, workers } = shared;
     // Acknowledgements are small and wanted at once.
     socket.set_nodelay(true)?;
-    let Some(tls) = tls else {
+    if let Some(tls) = tls {
+        let patience = Duration::from_secs(app.config.http.tls_timeout_seconds);
+        let mut socket = timeout(patience, tls.accept(socket)).await??;
         let first = first(&app, &mut socket).await?;
+        let (reader, writer) = tokio::io::split(socket);
+        return serve(app, router, first, reader, writer).await;
+    }
+    let first = first(&app, &mut socket).await?;
+    if let First::Upload(_) = first {
         let (reader, writer) = socket.into_split();
         return serve(app, router, first, reader, writer).await;
-    };
-    let patience = Duration::from_secs(app.config.http.tls_timeout_seconds);
-    let mut socket = timeout(patience, tls.accept(socket)).await??;
-    let first = first(&app, &mut socket).await?;
-    let (reader, writer) = tokio::io::split(socket);
-    serve(app, router, first, reader, writer).await
+    }
+    let socket = socket.into_std()?;
+    let served = workers.run(async move {
+        let (reader, writer) = TcpStream::from_std(socket)?.into_split();
+        serve(app, router, first, reader, writer).await
+    });
+    served.await?
 }
 
 /// What the connection begins with, within the time that a request's head may take.

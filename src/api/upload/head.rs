@@ -17,7 +17,7 @@ const MAX_HEADERS: usize = 64;
 /// A connection's first request.
 pub(in crate::api) enum First {
     /// A PutMedia request.
-    Upload(Upload),
+    Upload(Box<Upload>),
     /// Anything else: what was read of it.
     Other(BytesMut),
 }
@@ -64,7 +64,7 @@ impl First {
         match parse(&bytes) {
             Some((len, request, framing)) => {
                 bytes.advance(len);
-                Self::Upload(Upload { request, framing, rest: bytes })
+                Self::Upload(Box::new(Upload { request, framing, rest: bytes }))
             }
             None => Self::Other(bytes),
         }

@@ -47,7 +47,7 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// Those of the socket, when the answer could not be sent. The handler may go on with the body all
 /// the same.
 pub(super) async fn serve<R, W>(
-    upload: Upload,
+    upload: Box<Upload>,
     reader: R,
     mut writer: W,
     router: Router,
@@ -57,7 +57,7 @@ where
     R: AsyncRead + Unpin + Send + 'static,
     W: AsyncWrite + Unpin,
 {
-    let Upload { request, framing, rest } = upload;
+    let Upload { request, framing, rest } = *upload;
     let mut waits = request.headers().contains_key(header::EXPECT);
     let (wants, wanted) = oneshot::channel();
     let (body, left) = SocketBody::new(reader, rest, framing, wants);
