@@ -167,7 +167,8 @@ impl MediaStream {
         self.committer.ready().await;
     }
 
-    /// Takes the next number and opens a fragment: readers at the tail see it begin at once.
+    /// Takes the next number and opens a fragment: readers at the tail see it begin at
+    /// once (after an opening: once the log knows that the number is given out).
     /// `head` is what makes the chunk a complete file by itself.
     pub fn begin(
         self: &Arc<Self>,
@@ -178,12 +179,16 @@ impl MediaStream {
         let mut state = self.state();
         let number = state.next_number(&self.clock);
         let open = Arc::new(OpenFragment::new(number, producer, format, head));
-        if state.deleted {
+        let to_reserve = if state.deleted {
             open.settle(Fate::StreamDeleted);
+            None
         } else {
-            state.open.insert(number.counter(), open.clone());
-        }
+            state.begin(open.clone())
+        };
         drop(state);
+        if let Some(counter) = to_reserve {
+            self.committer.reserve(self.clone(), counter);
+        }
         self.wake();
         FragmentWriter::new(self.clone(), open)
     }
@@ -302,7 +307,7 @@ impl MediaStream {
             return false;
         }
         state.insert(record, segments);
-        if let Some(open) = state.open.remove(&record.number.counter()) {
+        if let Some(open) = state.close(record.number) {
             open.settle(Fate::Persisted(record.info()));
         }
         drop(state);
@@ -310,9 +315,20 @@ impl MediaStream {
         true
     }
 
+    /// The log knows that numbers up to `counter` are given out.
+    pub(super) fn reserved(&self, counter: u64) {
+        self.state().reserved(counter);
+        self.wake();
+    }
+
+    /// The log could not be told.
+    pub(super) fn reservation_failed(&self) {
+        self.state().reservation_failed();
+    }
+
     /// Ends an open fragment that will not be persisted.
     pub(super) fn settle(&self, number: FragmentNumber, fate: Fate) {
-        if let Some(open) = self.state().open.remove(&number.counter()) {
+        if let Some(open) = self.state().close(number) {
             open.settle(fate);
         }
         self.wake();
@@ -330,9 +346,7 @@ impl MediaStream {
         let mut state = self.state();
         state.deleted = true;
         state.trim(u64::MAX, self.segments());
-        for open in std::mem::take(&mut state.open).into_values() {
-            open.settle(Fate::StreamDeleted);
-        }
+        state.close_all().for_each(|open| open.settle(Fate::StreamDeleted));
         drop(state);
         self.wake();
     }

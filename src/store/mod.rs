@@ -45,12 +45,16 @@ use std::thread::JoinHandle;
 
 use crate::clock::Clock;
 use crate::types::{Millis, StreamId};
-use commit::Committer;
+use commit::{Batch, Committer};
 use disk::{Disk, FileDisk};
 use log::recovery::{RecoverError, Recovered, recover};
 use log::segment::Limits;
 use log::{prepare, writer::Writer};
 use streams::{Recovering, Streams};
+
+/// Bytes per second of appends above which free segments are not written beforehand: that would
+/// write everything twice, just when the device is busiest.
+const PREWRITE_BELOW: u64 = 128 << 20;
 
 /// What the store may use; every default is decided in `config.rs`.
 #[derive(Clone, Debug)]
@@ -142,23 +146,30 @@ impl Store {
         if !disk.lock().map_err(|source| failed("lock the data directory", source))? {
             return Err(OpenError::Locked);
         }
-        let opened = Self::open_locked(disk.clone(), options, clock);
+        let limits = options.limits();
+        let opened = Self::open_idle(disk.clone(), options, limits, clock);
+        let opened = opened.and_then(|(store, work, report)| {
+            store.start(work)?;
+            Ok((store, report))
+        });
         if opened.is_err() {
             disk.unlock();
         }
         opened
     }
 
-    fn open_locked(
+    /// Opens a store on a locked disk; the work of its threads is its caller's to do.
+    fn open_idle(
         disk: Arc<dyn Disk>,
         options: Options,
+        limits: Limits,
         clock: Clock,
-    ) -> Result<(Self, OpenReport), OpenError> {
+    ) -> Result<(Self, Batch, OpenReport), OpenError> {
         let database = disk.catalog().map_err(|e| OpenError::Catalog(e.to_string()))?;
         let known = Catalog::load(&database).map_err(|e| OpenError::Catalog(e.to_string()))?;
         let mut recovering = Recovering::new(known.iter().map(|info| info.id));
         let apply = |segments: &_, event| recovering.apply(segments, event);
-        let recovered = recover(disk.clone(), options.limits(), apply)?;
+        let recovered = recover(disk.clone(), limits, apply)?;
         let Recovered { segments, resume, torn_tail_bytes, damage } = recovered;
         let report = OpenReport { torn_tail_bytes, damage, fragments: recovering.fragments() };
 
@@ -176,13 +187,17 @@ impl Store {
             options,
             clock,
         };
-        // Dropping the store ends the threads that were started, should the second not start.
+        Ok((store, Batch::new(committer, writer, streams), report))
+    }
+
+    /// Starts the threads. Dropping the store ends the first, should the second not start.
+    fn start(&self, work: Batch) -> Result<(), OpenError> {
         let thread_failed = |source| failed("start a thread", source);
-        let prepare = prepare::start(segments).map_err(thread_failed)?;
-        locked(&store.threads).push(prepare);
-        let commit = committer.start(writer, streams).map_err(thread_failed)?;
-        locked(&store.threads).push(commit);
-        Ok((store, report))
+        let prepare = prepare::start(self.committer.segments.clone()).map_err(thread_failed)?;
+        locked(&self.threads).push(prepare);
+        let commit = work.start().map_err(thread_failed)?;
+        locked(&self.threads).push(commit);
+        Ok(())
     }
 
     /// What streams exist.
@@ -249,6 +264,7 @@ impl Options {
             segment_bytes: self.segment_bytes,
             prepared: self.prepared_segments,
             spare: self.spare_segments,
+            prewrite_below: PREWRITE_BELOW,
         }
     }
 }

@@ -4,7 +4,9 @@ mod catalog;
 mod crash;
 mod faults;
 mod live;
+mod numbers;
 mod retention;
+mod simulation;
 mod twins;
 
 use std::sync::Arc;

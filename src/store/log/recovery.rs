@@ -14,7 +14,7 @@ use crate::store::disk::{Disk, DiskFile};
 /// What recovery tells of the log, in its order.
 #[derive(Debug)]
 pub enum Event {
-    /// A fragment, or a trim.
+    /// A fragment, a trim, or a reservation.
     Entry(Header),
     /// What was known of every stream at this place.
     State(Vec<StateRecord>),
@@ -218,7 +218,7 @@ impl Pass {
         apply: &mut impl FnMut(&Segments, Event),
     ) -> io::Result<()> {
         match header.kind {
-            Kind::Fragment(_) | Kind::Trim { .. } => {
+            Kind::Fragment(_) | Kind::Trim { .. } | Kind::Reserve { .. } => {
                 apply(&self.segments, Event::Entry(header));
             }
             Kind::State { .. } => match self.body(&header)? {
@@ -228,7 +228,7 @@ impl Pass {
                 }
                 None => self.damage.push(format!("log position {}: state damaged", header.lsn)),
             },
-            Kind::Seal | Kind::Mark => {}
+            Kind::Seal | Kind::Mark | Kind::Void { .. } => {}
         }
         Ok(())
     }
