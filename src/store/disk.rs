@@ -5,6 +5,7 @@
 
 mod memory;
 
+pub(super) use memory::MemoryDatabase;
 pub use memory::{Faults, MemoryDisk};
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -29,6 +30,9 @@ pub trait Disk: Send + Sync + std::fmt::Debug + 'static {
 
     /// Opens or creates the catalog's database.
     fn catalog(&self) -> Result<redb::Database, redb::DatabaseError>;
+
+    /// The bytes of the catalog's database; `None` when there is none.
+    fn read_catalog(&self) -> io::Result<Option<Vec<u8>>>;
 
     /// The names of all segment files.
     fn list(&self) -> io::Result<Vec<String>>;
@@ -157,6 +161,14 @@ impl Disk for FileDisk {
         let database = redb::Database::create(path)?;
         sync_dir(&self.dir).map_err(redb::StorageError::from)?;
         Ok(database)
+    }
+
+    fn read_catalog(&self) -> io::Result<Option<Vec<u8>>> {
+        match fs::read(self.dir.join(CATALOG)) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn list(&self) -> io::Result<Vec<String>> {

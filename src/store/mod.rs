@@ -13,8 +13,10 @@
 //! - `fragments`: one stream; `fragment_writer`, `cursor`: how it is written and read
 //! - `catalog`: what streams exist
 //! - `retention`: what has expired, and the freeing of its space
+//! - [`check`]: verifies and repairs a store that nobody has open
 
 mod catalog;
+pub mod check;
 mod commit;
 mod cursor;
 pub mod disk;

@@ -1,6 +1,7 @@
 //! The store as its callers see it, on a disk in memory that crashes and fails.
 
 mod catalog;
+mod check;
 mod crash;
 mod faults;
 mod live;

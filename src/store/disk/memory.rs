@@ -43,7 +43,7 @@ struct Shared {
     aside: Vec<(String, Vec<u8>)>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Content {
     /// What reads see.
     current: Vec<u8>,
@@ -58,6 +58,16 @@ impl MemoryDisk {
     #[allow(clippy::new_without_default, reason = "a disk is made on purpose")]
     pub fn new() -> Self {
         Self { shared: Arc::default(), resumed: Arc::default(), generation: 0 }
+    }
+
+    /// A disk of its own with the same content.
+    pub fn copy_of(other: &Self) -> Self {
+        let other = locked(&other.shared);
+        let copy = |file: &Arc<Mutex<Content>>| Arc::new(Mutex::new(locked(file).clone()));
+        let files = other.files.iter().map(|(name, file)| (name.clone(), copy(file))).collect();
+        let catalog = Arc::new(Mutex::new(locked(&other.catalog).clone()));
+        let shared = Shared { files, catalog, ..Shared::default() };
+        Self { shared: Arc::new(Mutex::new(shared)), ..Self::new() }
     }
 
     /// Whether reads need no waiting for the device; otherwise all take the slow way.
@@ -114,6 +124,16 @@ impl MemoryDisk {
             let content = &mut *locked(file);
             content.current[byte] ^= 1;
             content.synced[byte] ^= 1;
+        }
+    }
+
+    /// Flips one bit of the catalog's database.
+    pub fn flip_catalog_bit(&self, byte: usize) {
+        let catalog = locked(&self.shared).catalog.clone();
+        let mut bytes = locked(&catalog);
+        let len = bytes.len().max(1);
+        if let Some(byte) = bytes.get_mut(byte % len) {
+            *byte ^= 1;
         }
     }
 
@@ -188,6 +208,12 @@ impl Disk for MemoryDisk {
     fn catalog(&self) -> Result<redb::Database, redb::DatabaseError> {
         let bytes = self.shared().map_err(redb::StorageError::from)?.catalog.clone();
         redb::Database::builder().create_with_backend(MemoryDatabase(bytes))
+    }
+
+    fn read_catalog(&self) -> io::Result<Option<Vec<u8>>> {
+        let catalog = self.shared()?.catalog.clone();
+        let bytes = locked(&catalog).clone();
+        Ok((!bytes.is_empty()).then_some(bytes))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -307,9 +333,16 @@ fn count_down(after: &mut Option<u64>) -> bool {
     }
 }
 
-/// The catalog's database in memory; never loses anything, as redb's own crashes are redb's.
+/// A database in memory; never loses anything, as redb's own crashes are redb's.
 #[derive(Debug)]
-struct MemoryDatabase(Arc<Mutex<Vec<u8>>>);
+pub struct MemoryDatabase(Arc<Mutex<Vec<u8>>>);
+
+impl MemoryDatabase {
+    /// One that begins with these bytes.
+    pub fn of(bytes: Vec<u8>) -> Self {
+        Self(Arc::new(Mutex::new(bytes)))
+    }
+}
 
 impl redb::StorageBackend for MemoryDatabase {
     fn len(&self) -> io::Result<u64> {
