@@ -14,6 +14,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
 
 use super::fragments::{FragmentInfo, MediaStream, PersistError};
+use super::held::{Held, HeldBytes};
 use super::index::Record;
 use super::log::entry::{FragmentEntry, Kind, Lsn};
 use super::log::segment::Segments;
@@ -38,6 +39,8 @@ pub struct Committer {
     /// Tells that the queue became shorter.
     room: Notify,
     queue_limit: u64,
+    /// What producers have sent and is not durable.
+    pub held: Arc<HeldBytes>,
     /// Why nothing is written any more.
     poison: OnceLock<String>,
     /// See [`Writer::recyclable_before`].
@@ -69,6 +72,8 @@ pub struct Finished {
     pub entry: FragmentEntry,
     /// Head, cluster and trailer.
     pub body: Vec<Bytes>,
+    /// Counts the body for as long as it is in memory.
+    pub _held: Held,
     /// Stored fragments before this position are known not to be the same.
     pub compared_before: Lsn,
     /// Takes the outcome.
@@ -77,13 +82,19 @@ pub struct Finished {
 
 impl Committer {
     /// A committer whose thread is not running yet.
-    pub fn new(segments: Arc<Segments>, queue_limit: u64, durable: Lsn) -> Self {
+    pub fn new(
+        segments: Arc<Segments>,
+        queue_limit: u64,
+        held: Arc<HeldBytes>,
+        durable: Lsn,
+    ) -> Self {
         Self {
             segments,
             queue: Mutex::default(),
             wanted: Condvar::new(),
             room: Notify::new(),
             queue_limit,
+            held,
             poison: OnceLock::new(),
             recyclable_before: AtomicU64::new(0),
             durable: AtomicU64::new(durable),

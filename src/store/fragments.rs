@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::commit::Committer;
 use super::cursor::Cursor;
 use super::fragment_writer::FragmentWriter;
+use super::held::Receiving;
 use super::index::Record;
 use super::locked;
 use super::log::entry::{FormatId, FragmentEntry, HEADER_BYTES, Kind};
@@ -165,6 +166,13 @@ impl MediaStream {
     /// each [`MediaStream::begin`]: that is the store's backpressure.
     pub async fn ready(&self) {
         self.committer.ready().await;
+    }
+
+    /// A producer's share of the memory for media that is not durable. Whoever receives media keeps
+    /// one per connection, tells it what it holds, and awaits [`Receiving::room`] before it reads
+    /// more: that bounds what all open fragments together take.
+    pub fn receiving(&self) -> Receiving {
+        self.committer.held.receiving()
     }
 
     /// Takes the next number and opens a fragment: readers at the tail see it begin at

@@ -10,6 +10,7 @@
 //! - `log`: the append-only segments
 //! - `index`: a stream's persisted fragments; `tail`: its open ones; `streams`: both together
 //! - `commit`: the thread that makes many fragments durable with one sync; `twin`: re-sent ones
+//! - `held`: how much media is held in memory before it is durable
 //! - `fragments`: one stream; `fragment_writer`, `cursor`: how it is written and read
 //! - `catalog`: what streams exist
 //! - `retention`: what has expired, and the freeing of its space
@@ -22,6 +23,7 @@ mod cursor;
 pub mod disk;
 mod fragment_writer;
 mod fragments;
+mod held;
 mod index;
 mod log;
 mod retention;
@@ -39,6 +41,7 @@ pub use fragments::{
     Chunk, FragmentInfo, MediaStream, Order, PersistError, ReadError, Start, TornFragment,
 };
 
+pub use held::Receiving;
 pub use log::entry::FormatId;
 
 use std::path::Path;
@@ -49,6 +52,7 @@ use crate::clock::Clock;
 use crate::types::{Millis, StreamId};
 use commit::{Batch, Committer};
 use disk::{Disk, FileDisk};
+use held::HeldBytes;
 use log::recovery::{RecoverError, Recovered, recover};
 use log::segment::Limits;
 use log::{prepare, writer::Writer};
@@ -69,6 +73,9 @@ pub struct Options {
     pub spare_segments: usize,
     /// Bytes that may wait for the disk before [`MediaStream::ready`] makes producers wait.
     pub queue_bytes: u64,
+    /// Bytes of media that may be held in memory before they are durable, over all producers; see
+    /// [`MediaStream::receiving`].
+    pub held_bytes: u64,
     /// How long a stream with a retention of zero hours keeps fragments for its live readers.
     pub unretained_keep: Millis,
 }
@@ -80,6 +87,7 @@ impl Default for Options {
             prepared_segments: 2,
             spare_segments: 8,
             queue_bytes: 128 << 20,
+            held_bytes: 512 << 20,
             unretained_keep: Millis(5 * 60_000),
         }
     }
@@ -177,7 +185,9 @@ impl Store {
 
         let writer = Writer::new(segments.clone(), resume);
         let durable = writer.durable();
-        let committer = Arc::new(Committer::new(segments.clone(), options.queue_bytes, durable));
+        let held = Arc::new(HeldBytes::new(options.held_bytes));
+        let committer =
+            Arc::new(Committer::new(segments.clone(), options.queue_bytes, held, durable));
         let streams = Arc::new(Streams::new(recovering, committer.clone(), clock.clone()));
         let catalog = Catalog::new(database, known, streams.clone());
         let store = Self {
@@ -237,6 +247,11 @@ impl Store {
     /// Bytes of the segment files that hold fragments; free ones not counted.
     pub fn used_bytes(&self) -> u64 {
         self.committer.segments.used_bytes()
+    }
+
+    /// Bytes of media that producers have sent and that are not durable yet.
+    pub fn held_bytes(&self) -> u64 {
+        self.committer.held.bytes()
     }
 
     /// Waits until all that was handed over is synced, and stops the commit thread. Blocks.
