@@ -30,7 +30,8 @@ pub struct CheckReport {
     pub segments: usize,
     /// Bytes that were read.
     pub bytes: u64,
-    /// Whole fragments of streams that exist.
+    /// Whole fragments of streams that exist; with those that have expired and whose space was not
+    /// used again yet.
     pub fragments: u64,
     /// What is damaged. Empty in a sound store.
     pub damage: Vec<Damage>,
