@@ -7,6 +7,7 @@ mod blocks;
 mod memory;
 
 pub use blocks::{BLOCK_BYTES, Blocks};
+pub(super) use memory::MemoryDatabase;
 pub use memory::{Faults, MemoryDisk};
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -18,6 +19,9 @@ use std::sync::Arc;
 use rustix::fs::{FallocateFlags, OFlags};
 use rustix::io::ReadWriteFlags;
 
+/// The file of the catalog's database.
+const CATALOG: &str = "catalog.redb";
+
 /// Where a store lives.
 pub trait Disk: Send + Sync + std::fmt::Debug + 'static {
     /// Makes the place ready and takes it for this process alone; `false` when another has it.
@@ -28,6 +32,9 @@ pub trait Disk: Send + Sync + std::fmt::Debug + 'static {
 
     /// Opens or creates the catalog's database.
     fn catalog(&self) -> Result<redb::Database, redb::DatabaseError>;
+
+    /// The bytes of the catalog's database; `None` when there is none.
+    fn read_catalog(&self) -> io::Result<Option<Vec<u8>>>;
 
     /// The names of all segment files.
     fn list(&self) -> io::Result<Vec<String>>;
@@ -41,6 +48,18 @@ pub trait Disk: Send + Sync + std::fmt::Debug + 'static {
 
     /// Removes a segment file; readers that have it open may go on.
     fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Keeps bytes under a name of their own where the store never looks, durably.
+    fn keep_aside(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
+
+    /// Moves a segment file to where the store never looks, durably.
+    fn move_aside(&self, name: &str) -> io::Result<()>;
+
+    /// Moves the catalog's database there; the next [`Disk::catalog`] makes an empty one.
+    fn move_catalog_aside(&self) -> io::Result<()>;
+
+    /// The names of all that was set aside.
+    fn list_aside(&self) -> io::Result<Vec<String>>;
 }
 
 /// A segment file. All methods may be called at the same time from several threads.
@@ -84,6 +103,32 @@ impl FileDisk {
         self.dir.join("log").join(name)
     }
 
+    /// Where things are set aside, made if it is new.
+    fn aside(&self) -> io::Result<PathBuf> {
+        let aside = self.dir.join("aside");
+        create_dirs(&aside)?;
+        Ok(aside)
+    }
+
+    /// A name in `aside` that nothing has yet: nothing there is ever replaced.
+    fn free_aside(&self, name: &str) -> io::Result<PathBuf> {
+        let aside = self.aside()?;
+        let mut path = aside.join(name);
+        for more in 2.. {
+            if !path.try_exists()? {
+                break;
+            }
+            path = aside.join(format!("{name}.{more}"));
+        }
+        Ok(path)
+    }
+
+    fn move_to_aside(&self, from: &Path, name: &str) -> io::Result<()> {
+        fs::rename(from, self.free_aside(name)?)?;
+        sync_dir(&self.dir.join("aside"))?;
+        sync_dir(from.parent().unwrap_or(&self.dir))
+    }
+
     fn create_sized(&self, path: &Path, len: u64) -> io::Result<File> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
         // Reserving the space here makes "disk full" an error of creation, where nothing is at
@@ -118,10 +163,18 @@ impl Disk for FileDisk {
     }
 
     fn catalog(&self) -> Result<redb::Database, redb::DatabaseError> {
-        let path = self.dir.join("catalog.redb");
+        let path = self.dir.join(CATALOG);
         let database = redb::Database::create(path)?;
         sync_dir(&self.dir).map_err(redb::StorageError::from)?;
         Ok(database)
+    }
+
+    fn read_catalog(&self) -> io::Result<Option<Vec<u8>>> {
+        match fs::read(self.dir.join(CATALOG)) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -151,6 +204,31 @@ impl Disk for FileDisk {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         fs::remove_file(self.segment(name))
+    }
+
+    fn keep_aside(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut file = File::create_new(self.free_aside(name)?)?;
+        io::Write::write_all(&mut file, bytes)?;
+        file.sync_all()?;
+        sync_dir(&self.dir.join("aside"))
+    }
+
+    fn move_aside(&self, name: &str) -> io::Result<()> {
+        self.move_to_aside(&self.segment(name), name)
+    }
+
+    fn move_catalog_aside(&self) -> io::Result<()> {
+        self.move_to_aside(&self.dir.join(CATALOG), CATALOG)
+    }
+
+    fn list_aside(&self) -> io::Result<Vec<String>> {
+        match fs::read_dir(self.dir.join("aside")) {
+            Ok(entries) => entries
+                .map(|entry| Ok(entry?.file_name().into_string().unwrap_or_default()))
+                .collect(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
     }
 }
 

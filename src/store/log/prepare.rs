@@ -39,7 +39,7 @@ fn run(segments: &Segments) {
             return;
         }
         drop(table);
-        if let Err(error) = prepare_one(segments) {
+        if let Err(error) = step(segments) {
             // Appends go on without: the commit thread makes its own segments, and tells the
             // producers when that fails too. Tried again when the next one is needed.
             tracing::warn!(%error, "could not prepare a log segment");
@@ -51,7 +51,11 @@ fn run(segments: &Segments) {
     }
 }
 
-fn prepare_one(segments: &Segments) -> io::Result<()> {
+/// Makes a free segment when one is wanted. Simulations call it in place of the thread.
+pub fn step(segments: &Segments) -> io::Result<()> {
+    if segments.table().free.len() >= segments.limits.prepared {
+        return Ok(());
+    }
     let file = segments.create(segments.limits.segment_bytes)?;
     match prewrite(segments, &file) {
         Ok(true) => segments.add_free(file),
