@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::disk::Disk;
 use super::index::{Contents, Database, Left, StaleIndex};
 use super::log::recovery::Log;
-use super::log::segment::Segments;
+use super::log::segment::{Limits, Segments};
 use super::log::writer::Resume;
 use super::streams::Recovering;
 use super::{OpenError, OpenReport, Options};
@@ -29,11 +29,12 @@ pub struct Opened {
 pub fn open(
     disk: Arc<dyn Disk>,
     options: &Options,
+    limits: Limits,
     known: &[StreamId],
 ) -> Result<Opened, OpenError> {
     let mut index = Database::open(disk.clone(), options.index_cache_bytes);
     loop {
-        let log = Log::find(disk.clone(), options.limits())?;
+        let log = Log::find(disk.clone(), limits)?;
         let found = index.and_then(|(database, contents)| {
             contents.fit(&log.segments)?;
             Ok((database, contents))

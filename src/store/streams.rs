@@ -20,8 +20,9 @@ use crate::types::{FragmentNumber, Millis, ServerTimestamp, StreamId};
 /// More than this between a fragment's end and the next one's start, or an overlap of more, is
 /// a break of the stream.
 const BREAK_MILLIS: Millis = Millis(50);
-/// After an opening, numbers go on behind the next multiple of this, so that those which live
-/// readers saw of fragments that were never persisted do not come again.
+/// After an opening, numbers go on behind the next multiple of this after the largest that the log
+/// knows, so that those which live readers saw of fragments that were never persisted do not come
+/// again. Before more are shown, the log gets to know a larger one.
 const COUNTER_STEP: u64 = 1000;
 
 /// One stream's state, under its lock.
@@ -29,12 +30,19 @@ const COUNTER_STEP: u64 = 1000;
 pub struct State {
     /// The part of the index that is in memory.
     pub recent: Recent,
-    /// What is being received, by counter.
+    /// What is being received, by counter, and may be seen by readers.
     pub open: BTreeMap<u64, Arc<OpenFragment>>,
+    /// What is being received under numbers that the log does not know yet. Nobody may see them: a
+    /// later opening could give them again.
+    unreserved: BTreeMap<u64, Arc<OpenFragment>>,
+    /// Whether a reservation is on its way to the log.
+    reserving: bool,
     /// The stream is gone.
     pub deleted: bool,
     last_counter: u64,
     last_server: ServerTimestamp,
+    /// In the log. The counter is the largest there, persisted or reserved: a later opening goes
+    /// on behind [`reserved_by`] it.
     persisted: Position,
     /// Where the live playlist stands, with what is about to be written.
     edge: Edge,
@@ -57,10 +65,8 @@ struct Position {
 impl Position {
     /// Goes on behind a record.
     fn pass(&mut self, record: &Record) {
-        if record.number.counter() > self.counter {
-            self.counter = record.number.counter();
-            self.server = record.number.server_timestamp();
-        }
+        self.counter = self.counter.max(record.number.counter());
+        self.server = self.server.max(record.number.server_timestamp());
         if let Some(sequence) = record.sequence.filter(|at| *at >= self.edge.next_sequence) {
             let last = EdgeFragment {
                 counter: record.number.counter(),
@@ -99,6 +105,47 @@ impl State {
         // The bits only make numbers hard to guess; uniqueness is the counter's.
         let random = getrandom::u32().unwrap_or_default();
         FragmentNumber::new(self.last_counter, self.last_server, random)
+    }
+
+    /// Takes in a fragment that begins. Returns the counter that has to be logged as given out,
+    /// when it is time for that: early enough, usually, for nobody to notice.
+    pub fn begin(&mut self, open: Arc<OpenFragment>) -> Option<u64> {
+        let reserved = reserved_by(self.persisted.counter);
+        let counter = open.number.counter();
+        let place = if counter <= reserved { &mut self.open } else { &mut self.unreserved };
+        place.insert(counter, open);
+        let due = counter + COUNTER_STEP / 2 > reserved && !self.reserving;
+        self.reserving |= due;
+        due.then_some(counter.max(reserved + 1))
+    }
+
+    /// The log has `counter`: shows what was held back for it.
+    pub fn reserved(&mut self, counter: u64) {
+        self.reserving = false;
+        for position in [&mut self.persisted, &mut self.moved] {
+            position.counter = position.counter.max(counter);
+        }
+        self.changed = true;
+        let held_back = self.unreserved.split_off(&(reserved_by(self.persisted.counter) + 1));
+        let mut shown = std::mem::replace(&mut self.unreserved, held_back);
+        self.open.append(&mut shown);
+    }
+
+    /// The log does not have it: the next fragment that begins asks again.
+    pub fn reservation_failed(&mut self) {
+        self.reserving = false;
+    }
+
+    /// Takes out a fragment that is no longer open.
+    pub fn close(&mut self, number: FragmentNumber) -> Option<Arc<OpenFragment>> {
+        let counter = number.counter();
+        self.open.remove(&counter).or_else(|| self.unreserved.remove(&counter))
+    }
+
+    /// Takes out all open fragments.
+    pub fn close_all(&mut self) -> impl Iterator<Item = Arc<OpenFragment>> {
+        let open = std::mem::take(&mut self.open).into_values();
+        open.chain(std::mem::take(&mut self.unreserved).into_values())
     }
 
     /// After every number that was given out.
@@ -166,10 +213,18 @@ impl State {
     /// stay in memory all the same, and so does what an open fragment may be compared with.
     pub fn moved(&mut self, swept: Option<u64>, keep: usize, checkpoint: Lsn) {
         self.swept = self.swept.max(swept.unwrap_or(0));
-        let compared = self.open.values().map(|open| open.compared_before()).min();
+        let compared = self.all_open().map(|open| open.compared_before()).min();
         let from = checkpoint.min(compared.unwrap_or(Lsn::MAX));
-        let open = self.open.keys().next().copied().unwrap_or(u64::MAX);
-        self.recent.evict(keep, from, open);
+        self.recent.evict(keep, from, self.first_open());
+    }
+
+    /// The smallest counter that is still being received: it will be persisted below larger ones.
+    pub fn first_open(&self) -> u64 {
+        self.all_open().map(|open| open.number.counter()).min().unwrap_or(u64::MAX)
+    }
+
+    fn all_open(&self) -> impl Iterator<Item = &Arc<OpenFragment>> {
+        self.open.values().chain(self.unreserved.values())
     }
 
     fn recovered(saved: &Saved, newest: Option<Record>) -> Self {
@@ -194,9 +249,14 @@ impl State {
 
     fn finish_recovery(&mut self) {
         self.edge = self.persisted.edge;
-        self.last_counter = (self.persisted.counter / COUNTER_STEP + 1) * COUNTER_STEP;
+        self.last_counter = reserved_by(self.persisted.counter);
         self.last_server = self.persisted.server;
     }
+}
+
+/// Up to where a counter in the log lets numbers be given out.
+fn reserved_by(counter: u64) -> u64 {
+    (counter / COUNTER_STEP + 1) * COUNTER_STEP
 }
 
 fn edge_fragment(entry: &FragmentEntry) -> EdgeFragment {
@@ -371,7 +431,12 @@ impl Recovering {
                     state.trim(keep_from, segments);
                 }
             }
-            Kind::State { .. } | Kind::Seal | Kind::Mark => {}
+            Kind::Reserve { stream, counter } => {
+                if let Some(state) = self.states.get_mut(&stream) {
+                    state.reserved(counter);
+                }
+            }
+            Kind::State { .. } | Kind::Seal | Kind::Mark | Kind::Void { .. } => {}
         }
     }
 }

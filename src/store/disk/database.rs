@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::FallocateFlags;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use super::DiskFile;
+use super::read_cached_at;
 
 /// A file whose reads do not hold up the other tasks of a runtime: the index is searched by
 /// tasks, as it is nearly always in memory or in the page cache. Another process can not have it
@@ -24,11 +24,11 @@ pub(super) fn open(path: &Path) -> io::Result<DatabaseFile> {
 
 impl redb::StorageBackend for DatabaseFile {
     fn len(&self) -> io::Result<u64> {
-        self.0.size()
+        Ok(self.0.metadata()?.len())
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        if self.0.read_cached_at(out, offset) {
+        if read_cached_at(&self.0, out, offset) {
             return Ok(());
         }
         let mut read = || self.0.read_exact_at(out, offset);
@@ -40,7 +40,7 @@ impl redb::StorageBackend for DatabaseFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let before = self.0.size()?;
+        let before = self.len()?;
         if len <= before {
             return self.0.set_len(len);
         }
@@ -53,7 +53,7 @@ impl redb::StorageBackend for DatabaseFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync()
+        self.0.sync_data()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {

@@ -25,7 +25,8 @@ struct Mixture {
 impl Mixture {
     fn new(recent: usize) -> Self {
         let disk = MemoryDisk::new();
-        let limits = segment::Limits { segment_bytes: 1 << 16, prepared: 0, spare: 0 };
+        let limits =
+            segment::Limits { segment_bytes: 1 << 16, prepared: 0, spare: 0, prewrite_below: 0 };
         let segments = Segments::new(Arc::new(disk.clone()), limits, 0);
         let database = Database::create(Arc::new(disk.clone()), 1 << 20).expect("it is made");
         let database = Arc::new(database);
