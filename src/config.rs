@@ -93,8 +93,8 @@ pub struct StoreConfig {
     pub spare_segments: usize,
     /// Bytes that may wait for the disk before producers must wait.
     pub queue_bytes: u64,
-    /// Bytes of media that all producers together may have sent before it is durable. Beyond it only
-    /// the one that began its fragment first is read on.
+    /// Bytes of media that all producers together may have sent before it is durable. Beyond it
+    /// they wait for the disk, but for one fragment that may always get complete.
     pub held_bytes: u64,
     /// How long a stream without retention keeps fragments for its live readers. AWS: 5 minutes.
     pub unretained_seconds: u64,

@@ -223,13 +223,21 @@ impl Finished {
     /// Tells the producer, and the readers of the open fragment, that it is not stored.
     pub fn fail(self, error: PersistError) {
         self.stream.settle(self.entry.number, Fate::GivenUp);
-        drop(self.done.send(Err(error)));
+        self.tell(Err(error));
     }
 
     /// Tells the producer that it is stored already, under another number.
     pub fn stored_as(self, twin: FragmentInfo) {
         self.stream.settle(self.entry.number, Fate::GivenUp);
-        drop(self.done.send(Ok(twin)));
+        self.tell(Ok(twin));
+    }
+
+    fn tell(self, outcome: Result<FragmentInfo, PersistError>) {
+        let Self { body, _held, done, .. } = self;
+        // Whoever hears of it finds its memory free.
+        drop((body, _held));
+        // Dropping the future does not undo the persist.
+        drop(done.send(outcome));
     }
 }
 
@@ -456,8 +464,7 @@ fn publish(placed: Placed, segments: &Segments) {
     if fragment.stream.publish(record, segments) {
         let info = record.info();
         twins.into_iter().for_each(|twin| twin.stored_as(info));
-        // Dropping the future does not undo the persist.
-        drop(fragment.done.send(Ok(info)));
+        fragment.tell(Ok(info));
     } else {
         let all = std::iter::once(fragment).chain(twins);
         all.for_each(|fragment| fragment.fail(PersistError::StreamDeleted));
