@@ -36,6 +36,8 @@ struct Expected {
     end: Option<ProducerTimestamp>,
     counter: u64,
     at: Lsn,
+    /// The gap before it, among what is lost, when a state told of it, and not how long it is.
+    gap: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -82,8 +84,12 @@ impl Account {
             Some(self.created_ms.map_or(server.as_millis(), |ms| ms.min(server.as_millis())));
         if let Some(sequence) = entry.sequence {
             self.miss_before(sequence, entry.producer, header.lsn);
+            if let Some(gap) = self.expected.gap.and_then(|gap| self.lost.get_mut(gap)) {
+                gap.to = gap.to.max(entry.producer);
+            }
             let sequence = sequence + 1;
-            self.expected = Expected { sequence, end: Some(end), counter, at: header.end() };
+            let (end, at) = (Some(end), header.end());
+            self.expected = Expected { sequence, end, counter, at, gap: None };
         }
         if whole {
             self.fragments += 1;
@@ -100,17 +106,21 @@ impl Account {
         let sequence = record.edge.next_sequence;
         if sequence > self.expected.sequence {
             self.miss_before(sequence, last.end, at);
-            self.expected = Expected { sequence, end: Some(last.end), counter: last.counter, at };
+            let (end, counter) = (Some(last.end), last.counter);
+            let gap = self.lost.len().checked_sub(1);
+            self.expected = Expected { sequence, end, counter, at, gap };
         }
     }
 
     /// Notes the counted fragments that are not there before `sequence`, which begins at `to`.
     fn miss_before(&mut self, sequence: u64, to: ProducerTimestamp, at: Lsn) {
-        let Expected { sequence: expected, end, counter, at: after } = self.expected;
+        let Expected { sequence: expected, end, counter, at: after, .. } = self.expected;
         let fragments = sequence.saturating_sub(expected);
         if fragments > 0 {
             let (counter, range) = (counter + u64::from(end.is_some()), after..at);
-            self.lost.push(Lost { from: end, to, fragments, altered: false, counter, range });
+            // What comes from the past has its place before the fragment that it follows.
+            let (from, to) = (end.map(|end| end.min(to)), to.max(end.unwrap_or(to)));
+            self.lost.push(Lost { from, to, fragments, altered: false, counter, range });
         }
     }
 
@@ -166,7 +176,8 @@ impl Ledger {
 
     /// Where in the log fragments are missing for which nothing could be set aside yet.
     pub fn missing_ranges(&self, catalog: &ReadCatalog, set_aside: &[Range]) -> Vec<Range> {
-        let known = self.streams.iter().filter(|(id, _)| catalog.streams.contains_key(id));
+        let known = |id| catalog.streams.contains_key(id) || catalog.has_lost(*id);
+        let known = self.streams.iter().filter(|(id, _)| known(id));
         let lost = known.flat_map(|(_, account)| account.unexpired());
         let lost = lost.filter(|lost| !lost.altered && !is_set_aside(lost, set_aside));
         lost.map(|lost| lost.range.clone()).collect()

@@ -239,7 +239,7 @@ impl Walk<'_> {
                 Some((_, Body::Whole(_))) => self.settle(item),
                 _ => {
                     let entries = self.pending.iter().filter(|item| item.entry.is_some());
-                    let entries = entries.map(|item| item.range.end).last();
+                    let entries = entries.map(|item| item.range.end).next_back();
                     let end = item.entry.is_some().then_some(item.range.end);
                     let end = entries.or(end).unwrap_or(item.range.start);
                     self.walked.torn_bytes = end - item.range.start;

@@ -102,21 +102,19 @@ impl Simulation {
         self.trace
     }
 
+    /// Opens the store, on a disk that may fail meanwhile; then another process opens it.
     fn open(&mut self) -> Life {
-        let options = Options {
-            segment_bytes: SEGMENT_BYTES,
-            prepared_segments: 1,
-            spare_segments: 2,
-            queue_bytes: 40_000,
-            ..Options::default()
-        };
-        // Nothing is to depend on how fast this machine is.
-        let limits = Limits { prewrite_below: u64::MAX, ..options.limits() };
-        let disk = Arc::new(self.disk.clone());
-        assert!(disk.lock().expect("the disk works"), "nobody else has it");
         self.verify();
-        let opened = Store::open_idle(disk, options, limits, self.clock.clone());
-        let (store, work, report) = opened.expect("the store opens");
+        let faulty = self.random.below(8) == 0;
+        if faulty {
+            self.set_fault();
+        }
+        let opened = self.try_open();
+        let (store, work, report) = opened.unwrap_or_else(|error| {
+            assert!(faulty, "the store does not open: {error}");
+            self.disk = self.disk.kill();
+            self.try_open().expect("the store opens")
+        });
         // A write that fails half-way may leave half a header, and that is damage; a crash is not.
         let excused = self.flipped > 0 || self.failed_write;
         assert!(excused || report.damage.is_empty(), "no damage: {:?}", report.damage);
@@ -128,6 +126,21 @@ impl Simulation {
         assert!(lost <= self.flipped, "{lost} fragments are lost by {} bits", self.flipped);
         self.note(report.fragments);
         Life { store, work }
+    }
+
+    fn try_open(&self) -> Result<(Store, Batch, OpenReport), OpenError> {
+        let options = Options {
+            segment_bytes: SEGMENT_BYTES,
+            prepared_segments: 1,
+            spare_segments: 2,
+            queue_bytes: 40_000,
+            ..Options::default()
+        };
+        // Nothing is to depend on how fast this machine is.
+        let limits = Limits { prewrite_below: u64::MAX, ..options.limits() };
+        let disk = Arc::new(self.disk.clone());
+        assert!(disk.lock().expect("the disk works"), "nobody else has it");
+        Store::open_idle(disk, options, limits, self.clock.clone())
     }
 
     /// What `kinora check` says of a store that crashed: no damage, or that which is there; and a

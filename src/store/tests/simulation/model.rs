@@ -106,7 +106,7 @@ impl Slot {
             return;
         }
         let again = match random.below(5) {
-            0 => self.sent.values().filter(|sent| !matches!(sent.fate, Fate::Open)).last().cloned(),
+            0 => self.sent.values().rfind(|sent| !matches!(sent.fate, Fate::Open)).cloned(),
             _ => None,
         };
         let back = if random.below(6) == 0 { random.below(HOUR) as i64 } else { 0 };
