@@ -3,18 +3,20 @@
 //!
 //! The only place that opens the store's files.
 
+mod blocks;
 mod memory;
 
+pub use blocks::{BLOCK_BYTES, Blocks};
 pub(super) use memory::MemoryDatabase;
 pub use memory::{Faults, MemoryDisk};
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, IoSlice, IoSliceMut};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::FallocateFlags;
+use rustix::fs::{FallocateFlags, OFlags};
 use rustix::io::ReadWriteFlags;
 
 /// The file of the catalog's database.
@@ -74,6 +76,10 @@ pub trait DiskFile: Send + Sync + std::fmt::Debug + 'static {
 
     /// Writes all of `slices`, one after the other, from `offset` on.
     fn write_at(&self, slices: &mut [IoSlice<'_>], offset: u64) -> io::Result<()>;
+
+    /// Writes `blocks` at `offset`, a multiple of [`BLOCK_BYTES`], and keeps no copy in memory for
+    /// readers: for what is much, or is not read soon.
+    fn write_blocks_at(&self, blocks: &Blocks, offset: u64) -> io::Result<()>;
 
     /// Makes all that was written durable.
     fn sync(&self) -> io::Result<()>;
@@ -179,13 +185,15 @@ impl Disk for FileDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(OpenOptions::new().read(true).write(true).open(self.segment(name))?))
+        let path = self.segment(name);
+        let file = OpenOptions::new().read(true).write(true).open(&path)?;
+        Ok(Arc::new(SegmentFile::new(file, &path)))
     }
 
     fn create(&self, name: &str, len: u64) -> io::Result<Arc<dyn DiskFile>> {
         let path = self.segment(name);
         match self.create_sized(&path, len) {
-            Ok(file) => Ok(Arc::new(file)),
+            Ok(file) => Ok(Arc::new(SegmentFile::new(file, &path))),
             Err(error) => {
                 // The first error is the one worth reporting.
                 let _ = fs::remove_file(&path);
@@ -224,19 +232,35 @@ impl Disk for FileDisk {
     }
 }
 
-impl DiskFile for File {
+/// A file that is open twice.
+#[derive(Debug)]
+struct SegmentFile {
+    file: File,
+    /// The same one, past the page cache, where the file system can.
+    direct: Option<File>,
+}
+
+impl SegmentFile {
+    fn new(file: File, path: &Path) -> Self {
+        let mut options = OpenOptions::new();
+        let options = options.write(true).custom_flags(OFlags::DIRECT.bits() as i32);
+        Self { file, direct: options.open(path).ok() }
+    }
+}
+
+impl DiskFile for SegmentFile {
     fn size(&self) -> io::Result<u64> {
-        Ok(self.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.read_exact_at(buffer, offset)
+        self.file.read_exact_at(buffer, offset)
     }
 
     fn read_cached_at(&self, buffer: &mut [u8], offset: u64) -> bool {
         let len = buffer.len();
         let slices = &mut [IoSliceMut::new(buffer)];
-        let read = rustix::io::preadv2(self, slices, offset, ReadWriteFlags::NOWAIT);
+        let read = rustix::io::preadv2(&self.file, slices, offset, ReadWriteFlags::NOWAIT);
         read.is_ok_and(|read| read == len)
     }
 
@@ -246,7 +270,7 @@ impl DiskFile for File {
         IoSlice::advance_slices(&mut slices, 0);
         while !slices.is_empty() {
             let some = &slices[..slices.len().min(MAX_SLICES)];
-            match rustix::io::pwritev(self, some, offset) {
+            match rustix::io::pwritev(&self.file, some, offset) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     offset += written as u64;
@@ -259,8 +283,20 @@ impl DiskFile for File {
         Ok(())
     }
 
+    fn write_blocks_at(&self, blocks: &Blocks, offset: u64) -> io::Result<()> {
+        let direct = self.direct.as_ref().map(|file| file.write_all_at(blocks.bytes(), offset));
+        match direct {
+            // Some devices want larger blocks than ours.
+            None => self.file.write_all_at(blocks.bytes(), offset),
+            Some(Err(error)) if error.kind() == io::ErrorKind::InvalidInput => {
+                self.file.write_all_at(blocks.bytes(), offset)
+            }
+            Some(written) => written,
+        }
+    }
+
     fn sync(&self) -> io::Result<()> {
-        self.sync_data()
+        self.file.sync_data()
     }
 }
 

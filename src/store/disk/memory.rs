@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-use super::{Disk, DiskFile};
+use super::{Blocks, Disk, DiskFile};
 use crate::store::{locked, wait};
 
 /// What a device writes as one.
@@ -304,6 +304,10 @@ impl DiskFile for MemoryFile {
         place.ok_or(io::ErrorKind::StorageFull)?.copy_from_slice(&bytes[..len]);
         content.dirty.extend(start / SECTOR..(start + len).div_ceil(SECTOR));
         if fails { Err(io::Error::other("simulated failure of a write")) } else { Ok(()) }
+    }
+
+    fn write_blocks_at(&self, blocks: &Blocks, offset: u64) -> io::Result<()> {
+        self.write_at(&mut [IoSlice::new(blocks.bytes())], offset)
     }
 
     fn sync(&self) -> io::Result<()> {
