@@ -5,3 +5,4 @@ pub mod ebml;
 pub mod mkv;
 pub mod mp4;
 pub mod playlist;
+pub mod remux;

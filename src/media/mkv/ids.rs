@@ -18,6 +18,8 @@ pub const ATTACHMENTS: u32 = 0x1941_A469;
 pub const INFO: u32 = 0x1549_A966;
 pub const SEGMENT_UUID: u32 = 0x73A4;
 pub const TIMESTAMP_SCALE: u32 = 0x2A_D7B1;
+pub const DATE_UTC: u32 = 0x4461;
+pub const DURATION: u32 = 0x4489;
 pub const MUXING_APP: u32 = 0x4D80;
 pub const WRITING_APP: u32 = 0x5741;
 

@@ -18,6 +18,7 @@ mod writer;
 
 pub use chunk::{Chunk, read_chunk, read_track};
 pub use error::{Error, ErrorKind};
+pub use metadata::date_utc;
 pub use reader::{Event, EventKind, Reader};
 pub use writer::{SEGMENT_START, cluster, head, simple_block, tags};
 

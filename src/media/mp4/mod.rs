@@ -1,7 +1,10 @@
 //! CMAF (ISO/IEC 23000-19): one track per file, an init segment and media segments.
 //!
 //! Here: boxes, and the times of samples. Not here: which fragments, playlists (`serve`).
+//!
+//! Beside it, MP4 files as people keep them: `demux` reads them.
 
+pub mod demux;
 mod init;
 mod segment;
 mod timing;
