@@ -1,9 +1,12 @@
 //! The command line: one file per subcommand, each with its arguments and what it does with them.
 
 mod demo;
+mod export;
+mod import;
 mod key;
 mod produce;
 mod serve;
+mod service;
 
 use std::process::ExitCode;
 
@@ -24,6 +27,8 @@ struct Arguments {
 enum Command {
     Serve(serve::Serve),
     Produce(produce::Produce),
+    Export(export::Export),
+    Import(import::Import),
     Demo(demo::Demo),
     Key(key::KeyCommand),
 }
@@ -36,6 +41,8 @@ pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Serve(serve) => serve.run(),
         Command::Produce(produce) => produce.run(),
+        Command::Export(export) => export.run(),
+        Command::Import(import) => import.run(),
         Command::Demo(demo) => demo.run(),
         Command::Key(key) => key.run(),
     };

@@ -245,10 +245,12 @@ impl Conversion {
         E: std::fmt::Display,
     {
         let Some((at, rest, movie)) = self.remuxer.keep_file() else { return Ok(()) };
-        self.note("the index of this MP4 file is at its end, or its frames are not in the order of \
+        self.note(
+            "the index of this MP4 file is at its end, or its frames are not in the order of \
                    their times: it is received as a whole before its first fragment is stored"
-            .to_owned())
-            .await;
+                .to_owned(),
+        )
+        .await;
         let mut kept = Kept::create(Arc::clone(&self.spool), at)?;
         kept.fill(rest, body, self.idle).await?;
         let movie = match movie {
@@ -310,7 +312,12 @@ impl Kept {
         Ok(Self { room, file: Arc::new(file), at, len: 0 })
     }
 
-    async fn fill<B, E>(&mut self, rest: Bytes, mut body: B, idle: Duration) -> Result<(), FileError>
+    async fn fill<B, E>(
+        &mut self,
+        rest: Bytes,
+        mut body: B,
+        idle: Duration,
+    ) -> Result<(), FileError>
     where
         B: Stream<Item = Result<Bytes, E>> + Unpin,
         E: std::fmt::Display,
@@ -347,7 +354,11 @@ impl Kept {
             if header.name == *b"moov" {
                 if content > MAX_MOOV {
                     let (name, limit) = (header.text(), MAX_MOOV);
-                    return Err(error(demux::ErrorKind::BoxTooLarge { name, size: content, limit }));
+                    return Err(error(demux::ErrorKind::BoxTooLarge {
+                        name,
+                        size: content,
+                        limit,
+                    }));
                 }
                 let bytes = self.bytes(content_at, content as usize).await?;
                 return Ok(Movie::read(&bytes, at).map_err(remux::Error::from)?);
@@ -369,7 +380,8 @@ impl Kept {
     async fn read(&self, batch: Vec<Sample>) -> Result<Vec<(Sample, Bytes)>, FileError> {
         let end = self.at + self.len;
         for sample in &batch {
-            let inside = sample.at >= self.at && sample.at.saturating_add(sample.size.into()) <= end;
+            let inside =
+                sample.at >= self.at && sample.at.saturating_add(sample.size.into()) <= end;
             if !inside {
                 let kind = demux::ErrorKind::Truncated;
                 return Err(FileError::Media(demux::Error { at: sample.at, kind }.into()));
@@ -408,5 +420,7 @@ fn nameless(dir: &Path) -> std::io::Result<File> {
 async fn on_a_thread<T: Send + 'static>(
     work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
 ) -> std::io::Result<T> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(std::io::Error::other(error)))
 }

@@ -2,6 +2,7 @@
 
 pub mod codec;
 pub mod ebml;
+pub mod file;
 pub mod mkv;
 pub mod mp4;
 pub mod playlist;

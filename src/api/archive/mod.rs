@@ -37,7 +37,8 @@ pub fn routes() -> Routes {
         .native
         .route("/v1/streams/{stream}/live.m3u8", get(native::live))
         .route("/v1/streams/{stream}/hls.m3u8", get(native::on_demand))
-        .route("/v1/streams/{stream}/fragments", get(native::fragments));
+        .route("/v1/streams/{stream}/fragments", get(native::fragments))
+        .route("/v1/streams/{stream}/fragments/{number}", get(native::chunk));
     routes
 }
 

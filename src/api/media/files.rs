@@ -12,7 +12,6 @@ use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt};
 use http::header;
 use serde::Deserialize;
-use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tracing::Span;
 
@@ -23,6 +22,7 @@ use crate::config::Config;
 use crate::ingest::{Ack, FileError, FileUpload, SpoolRoom, run_file};
 use crate::media::remux::Start;
 use crate::types::{FragmentNumber, ProducerTimestamp};
+use crate::wire::media::FileLine;
 
 /// Folder of the data directory for the temporary files of uploads.
 const SPOOL_FOLDER: &str = "uploads";
@@ -59,7 +59,10 @@ enum Line {
     Ack(Ack),
     Note(String),
     /// The file was taken to its end.
-    End { stored: Stored, end: Option<ProducerTimestamp> },
+    End {
+        stored: Stored,
+        end: Option<ProducerTimestamp>,
+    },
     /// It was not; an ERROR ack has not said so yet.
     Failed(FileError),
 }
@@ -250,32 +253,43 @@ async fn answer(mut lines: mpsc::Receiver<Line>) -> Result<Response, ApiError> {
         Some((line, lines))
     });
     let lines = stream::once(std::future::ready(first)).chain(rest).map(|line| {
-        let text = format!("{}\n", json_of(line));
+        let mut text = serde_json::to_vec(&shape(line)).unwrap_or_default();
+        text.push(b'\n');
         Ok::<_, std::convert::Infallible>(text)
     });
     let content_type = [(header::CONTENT_TYPE, "application/x-ndjson")];
     Ok((content_type, Body::from_stream(lines)).into_response())
 }
 
-fn json_of(line: Line) -> Value {
+fn shape(line: Line) -> FileLine {
     match line {
         Line::Ack(ack) => {
-            let mut shape = serde_json::to_value(shape_of(&ack)).unwrap_or_default();
-            if let Ack::Error { refusal, .. } = ack {
-                shape["Message"] = sentence(&refusal.to_string()).into();
-            }
-            shape
+            let message = match &ack {
+                Ack::Error { refusal, .. } => Some(sentence(&refusal.to_string())),
+                _ => None,
+            };
+            FileLine { message, ..shape_of(&ack).into() }
         }
-        Line::Note(note) => json!({ "EventType": "NOTE", "Message": sentence(&note) }),
-        Line::End { stored: Stored { fragments, repeated }, end } => json!({
-            "EventType": "END",
-            "Fragments": fragments,
-            "AlreadyStored": repeated,
-            "End": end.map(ProducerTimestamp::as_secs_f64),
-        }),
+        Line::Note(note) => FileLine {
+            event_type: "NOTE".to_owned(),
+            message: Some(sentence(&note)),
+            ..FileLine::default()
+        },
+        Line::End { stored: Stored { fragments, repeated }, end } => FileLine {
+            event_type: "END".to_owned(),
+            fragments: Some(fragments),
+            already_stored: Some(repeated),
+            end: end.map(ProducerTimestamp::as_secs_f64),
+            ..FileLine::default()
+        },
         Line::Failed(error) => {
             let ApiError { kind, message } = refusal(&error);
-            json!({ "EventType": "ERROR", "ErrorCode": kind.name(), "Message": message })
+            FileLine {
+                event_type: "ERROR".to_owned(),
+                error_code: Some(kind.name().to_owned()),
+                message: Some(message.into_owned()),
+                ..FileLine::default()
+            }
         }
     }
 }

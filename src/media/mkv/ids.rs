@@ -11,7 +11,16 @@ pub const DOC_TYPE_READ_VERSION: u32 = 0x4285;
 
 pub const SEGMENT: u32 = 0x1853_8067;
 pub const SEEK_HEAD: u32 = 0x114D_9B74;
+pub const SEEK: u32 = 0x4DBB;
+pub const SEEK_ID: u32 = 0x53AB;
+pub const SEEK_POSITION: u32 = 0x53AC;
 pub const CUES: u32 = 0x1C53_BB6B;
+pub const CUE_POINT: u32 = 0xBB;
+pub const CUE_TIME: u32 = 0xB3;
+pub const CUE_TRACK_POSITIONS: u32 = 0xB7;
+pub const CUE_TRACK: u32 = 0xF7;
+pub const CUE_CLUSTER_POSITION: u32 = 0xF1;
+pub const VOID: u32 = 0xEC;
 pub const CHAPTERS: u32 = 0x1043_A770;
 pub const ATTACHMENTS: u32 = 0x1941_A469;
 

@@ -172,14 +172,26 @@ impl Cutter {
 
     /// Adds a frame of the track with this index. Frames without bytes are left out: there is nothing
     /// in them to decode.
-    pub fn push(&mut self, track: usize, item: Item) {
-        let Some(lane) = self.lanes.get_mut(track).filter(|_| !item.data.is_empty()) else { return };
+    pub fn push(&mut self, track: usize, mut item: Item) {
+        // Fragments have milliseconds: cutting by finer times, a file that was made of them would be
+        // cut elsewhere.
+        item.time_ns = millis(item.time_ns).saturating_mul(NANOS_PER_MILLI);
+        let Some(lane) = self.lanes.get_mut(track).filter(|_| !item.data.is_empty()) else {
+            return;
+        };
         if lane.is_video() && !lane.begun && lane.queue.is_empty() && !item.keyframe {
             return;
         }
         lane.latest_ns = lane.latest_ns.max(item.time_ns);
         lane.bytes += item.data.len();
         lane.queue.push_back(item);
+    }
+
+    /// Nothing more comes of the track with this index.
+    pub fn end_track(&mut self, track: usize) {
+        if let Some(lane) = self.lanes.get_mut(track) {
+            lane.ended = true;
+        }
     }
 
     /// Nothing more comes: what waits is cut.
@@ -236,7 +248,8 @@ impl Cutter {
         // With nothing known of the leading track it may only be late.
         let silent = before < i64::MAX || latest.saturating_sub(first) > SILENCE_NS;
         let others = (0..self.lanes.len()).filter(|index| *index != leader);
-        let ready = (silent || self.is_full()) && others.into_iter().all(|i| self.has_passed(i, until));
+        let ready =
+            (silent || self.is_full()) && others.into_iter().all(|i| self.has_passed(i, until));
         ready.then_some(Extent { leader: None, at_ns: first, until_ns: until })
     }
 
@@ -347,7 +360,8 @@ impl Cutter {
         // far decides.
         let mut reached = vec![i64::MIN; runs.len()];
         let next = |runs: &[VecDeque<Item>], reached: &[i64]| {
-            let heads = runs.iter().enumerate().filter_map(|(lane, run)| Some((lane, run.front()?)));
+            let heads =
+                runs.iter().enumerate().filter_map(|(lane, run)| Some((lane, run.front()?)));
             heads.map(|(lane, item)| (item.time_ns.max(reached[lane]), lane)).min()
         };
         while let Some((time, lane)) = next(&runs, &reached) {
@@ -373,7 +387,9 @@ impl Cutter {
     fn zero_ns(&mut self, first_ns: i64) -> i64 {
         let zero_ns = match self.anchor {
             Anchor::Zero(zero_ns) => zero_ns,
-            Anchor::First(millis) => millis.saturating_mul(NANOS_PER_MILLI).saturating_sub(first_ns),
+            Anchor::First(millis) => {
+                millis.saturating_mul(NANOS_PER_MILLI).saturating_sub(first_ns)
+            }
             Anchor::Unknown => 0,
         };
         self.anchor = Anchor::Zero(zero_ns);

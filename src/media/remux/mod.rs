@@ -104,7 +104,10 @@ enum Format {
     Mkv(Box<Mkv>),
     Mp4(Box<demux::Demuxer>),
     /// An MP4 file that is kept, with its index if that came first.
-    Kept { demuxer: Box<demux::Demuxer>, movie: Option<Arc<Movie>> },
+    Kept {
+        demuxer: Box<demux::Demuxer>,
+        movie: Option<Arc<Movie>>,
+    },
 }
 
 struct Mkv {

@@ -69,7 +69,10 @@ impl<'a> Child<'a> {
     pub fn children(&self, skip: usize) -> Children<'a> {
         // The header's own length is not known any more; eight is right for all but giants, and
         // offsets only serve error texts.
-        Children { rest: self.content.get(skip..).unwrap_or_default(), at: self.at + 8 + skip as u64 }
+        Children {
+            rest: self.content.get(skip..).unwrap_or_default(),
+            at: self.at + 8 + skip as u64,
+        }
     }
 
     /// The first box of a name inside.
@@ -133,4 +136,3 @@ impl<'a> Iterator for Children<'a> {
         Some(Ok(Child { name: header.name, at, content: &whole[header.len..] }))
     }
 }
-

@@ -100,7 +100,8 @@ impl Tables {
     /// Walking to the end meets no table that is too short.
     fn is_consistent(&self) -> bool {
         let timed: u64 = self.stts.entries.iter().map(|run| u64::from(run.sample_count)).sum();
-        let rising = self.stsc.entries.windows(2).all(|pair| pair[0].first_chunk < pair[1].first_chunk);
+        let rising =
+            self.stsc.entries.windows(2).all(|pair| pair[0].first_chunk < pair[1].first_chunk);
         let placed = self.count == 0
             || (self.stsc.entries.first().is_some_and(|run| run.first_chunk == 1)
                 && self.stsc.entries.iter().all(|run| run.samples_per_chunk > 0));
@@ -234,7 +235,11 @@ impl Merge {
         Self { cursors, heads }
     }
 
-    fn next<K: Ord>(&mut self, tracks: &[MovieTrack], key: impl Fn(&Sample) -> K) -> Option<Sample> {
+    fn next<K: Ord>(
+        &mut self,
+        tracks: &[MovieTrack],
+        key: impl Fn(&Sample) -> K,
+    ) -> Option<Sample> {
         let heads = self.heads.iter().flatten();
         let first = *heads.min_by_key(|sample| (key(sample), sample.track))?;
         let track = first.track;
