@@ -8,6 +8,7 @@ mod browser;
 mod console;
 mod control_plane;
 mod crash;
+mod files;
 mod full_disk;
 mod get_media;
 mod hls;

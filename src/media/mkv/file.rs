@@ -22,6 +22,8 @@ const MKV_EPOCH_MS: i64 = 978_307_200_000;
 pub struct FileWriter {
     writing_app: String,
     tracks: Vec<Track>,
+    /// Time of the latest frame of each track.
+    latest_ms: Vec<i64>,
     /// Bytes of the file so far.
     len: u64,
     /// Where the Segment's content begins.
@@ -43,7 +45,10 @@ impl FileWriter {
             match self.tracks.iter().find(|known| known.number == track.number) {
                 Some(known) if is_same(known, track) => {}
                 Some(_) => return Err(Error::FormatChange { track: track.number }),
-                None => self.tracks.push(track.clone()),
+                None => {
+                    self.tracks.push(track.clone());
+                    self.latest_ms.push(i64::MIN);
+                }
             }
         }
         let entries: usize = self.tracks.iter().map(|track| track_entry(track).len()).sum();
@@ -99,6 +104,18 @@ impl FileWriter {
         out.into()
     }
 
+    /// Whether sound at this time stands behind the sound before it, and does not overlap it.
+    fn goes_on(&mut self, number: u64, time_ms: u64) -> bool {
+        let index = self.tracks.iter().position(|track| track.number == number);
+        let Some(latest) = index.and_then(|index| self.latest_ms.get_mut(index)) else {
+            return false;
+        };
+        let time_ms = i64::try_from(time_ms).unwrap_or(i64::MAX);
+        let goes_on = time_ms >= *latest;
+        *latest = time_ms.max(*latest);
+        goes_on
+    }
+
     fn is_video(&self, number: u64) -> bool {
         let mut tracks = self.tracks.iter();
         tracks.any(|t| t.number == number && matches!(t.kind, TrackKind::Video { .. }))
@@ -137,6 +154,10 @@ impl Writer for FileWriter {
             let least = 0i64.saturating_sub_unsigned(time_ms);
             let Ok(offset) = i16::try_from(offset.max(least)) else { continue };
             let is_video = self.is_video(frame.track);
+            if !is_video && !self.goes_on(frame.track, time_ms.saturating_add_signed(offset.into()))
+            {
+                continue;
+            }
             if cue.is_none_or(|(_, video)| is_video && !video) {
                 cue = Some((frame.track, is_video));
             }

@@ -251,7 +251,7 @@ impl Demuxer {
         if sample.at < self.at {
             return Err(Error { at: sample.at, kind: ErrorKind::Overlap });
         }
-        if end.is_some_and(|end| sample.at + u64::from(sample.size) > end) {
+        if end.is_some_and(|end| sample.at.saturating_add(sample.size.into()) > end) {
             return Err(Error { at: sample.at, kind: ErrorKind::InvalidBox });
         }
         self.skip(sample.at - self.at);

@@ -1,7 +1,7 @@
 //! The sample tables (`stbl`): where each frame stands and when. They are walked as they are, so an
 //! index takes no more memory than its own bytes, give or take.
 
-use mp4_atom::{Co64, Ctts, Stco, Stsc, Stss, Stsz, StszSamples, Stts};
+use mp4_atom::{Co64, Ctts, Stco, Stsc, StscEntry, Stss, Stsz, StszSamples, Stts};
 
 use super::boxes::Child;
 use super::movie::MovieTrack;
@@ -115,9 +115,10 @@ impl Tables {
         } as u64;
         let mut held = 0u64;
         for (index, run) in self.stsc.entries.iter().enumerate() {
-            let next = self.stsc.entries.get(index + 1).map(|run| u64::from(run.first_chunk) - 1);
-            let end = next.unwrap_or(chunks).min(chunks);
-            let chunks = end.saturating_sub(u64::from(run.first_chunk) - 1);
+            // Chunks are counted from one.
+            let before = |run: &StscEntry| u64::from(run.first_chunk).saturating_sub(1);
+            let end = self.stsc.entries.get(index + 1).map_or(chunks, before).min(chunks);
+            let chunks = end.saturating_sub(before(run));
             held = held.saturating_add(chunks.saturating_mul(run.samples_per_chunk.into()));
         }
         held >= u64::from(self.count)
