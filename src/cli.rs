@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand, each with its arguments and what it does with them.
 
+mod check;
 mod demo;
 mod export;
 mod import;
@@ -31,6 +32,7 @@ enum Command {
     Import(import::Import),
     Demo(demo::Demo),
     Key(key::KeyCommand),
+    Check(check::Check),
 }
 
 /// What a subcommand fails with; its text is for the operator.
@@ -45,6 +47,7 @@ pub fn main() -> ExitCode {
         Command::Import(import) => import.run(),
         Command::Demo(demo) => demo.run(),
         Command::Key(key) => key.run(),
+        Command::Check(check) => check.run(),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("kinora: {error}");

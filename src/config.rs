@@ -95,6 +95,9 @@ pub struct StoreConfig {
     pub spare_segments: usize,
     /// Bytes that may wait for the disk before producers must wait.
     pub queue_bytes: u64,
+    /// Bytes of media that all producers together may have sent before it is durable. Beyond it only
+    /// the one that began its fragment first is read on.
+    pub held_bytes: u64,
     /// How long a stream without retention keeps fragments for its live readers. AWS: 5 minutes.
     pub unretained_seconds: u64,
     /// How often retention is enforced.
@@ -228,6 +231,7 @@ impl Default for StoreConfig {
             prepared_segments: 2,
             spare_segments: 8,
             queue_bytes: 128 * MIB,
+            held_bytes: 512 * MIB,
             unretained_seconds: 5 * 60,
             retention_interval_seconds: 30,
         }
@@ -439,6 +443,7 @@ impl Config {
             "store.prepared_segments must be up to 64 and store.spare_segments up to 1024",
         )?;
         positive("store.queue_bytes", self.store.queue_bytes)?;
+        positive("store.held_bytes", self.store.held_bytes)?;
         rule(
             (8 << 10..=MIB as usize).contains(&self.http.max_head_bytes),
             "http.max_head_bytes must be from 8 KiB to 1 MiB",

@@ -90,6 +90,8 @@ metrics! {
         "Bytes of GetMedia answers sent.";
     Gauge store_bytes "kinora_store_used_bytes"
         "Bytes of the log's files that hold fragments.";
+    Gauge store_held_bytes "kinora_store_held_bytes"
+        "Bytes of media received that are not durable yet.";
     Counter hls_playlists "kinora_hls_playlists_total"
         "Playlists served.";
     Counter hls_segments "kinora_hls_segments_total"

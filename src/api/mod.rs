@@ -18,7 +18,9 @@ mod observe;
 mod parts;
 pub mod server;
 mod streams;
+mod upload;
 pub mod video;
+mod workers;
 
 use std::sync::Arc;
 

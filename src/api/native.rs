@@ -79,6 +79,7 @@ pub(super) fn fragment(info: &FragmentInfo) -> Value {
 async fn metrics(State(app): State<AppState>, caller: Caller) -> Result<Response, ApiError> {
     caller.may_do_all()?;
     app.metrics.store_bytes.set(app.store.used_bytes());
+    app.metrics.store_held_bytes.set(app.store.held_bytes());
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     Ok((content_type, app.metrics.render()).into_response())
 }

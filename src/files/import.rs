@@ -10,7 +10,8 @@ use tokio::io::AsyncReadExt;
 
 use super::meter::Meter;
 use super::timeline::date;
-use super::transmux;
+#[cfg(feature = "gstreamer")]
+use super::transmux::open;
 use crate::client::{Client, Error as ClientError, FileLines};
 use crate::clock::Clock;
 use crate::media::mp4::demux::looks_like_mp4;
@@ -133,7 +134,7 @@ impl One<'_> {
             pieces(file, Arc::clone(&sent))
         } else {
             let start = start.ok_or_else(|| ImportError::NoStart(self.path.to_owned()))?;
-            let opened = transmux::open(self.path, start, self.clock.clone()).await;
+            let opened = open(self.path, start, self.clock.clone()).await;
             let convert = |error| ImportError::Convert(self.path.to_owned(), error);
             tokio_stream::wrappers::ReceiverStream::new(opened.map_err(convert)?).boxed()
         };
@@ -206,6 +207,16 @@ impl One<'_> {
             error => ImportError::Client(error),
         }
     }
+}
+
+/// Without GStreamer there is no other way than the service's own.
+#[cfg(not(feature = "gstreamer"))]
+async fn open(
+    _: &Path,
+    _: ProducerTimestamp,
+    _: Clock,
+) -> Result<tokio::sync::mpsc::Receiver<std::io::Result<Bytes>>, String> {
+    Err("this kinora was built without GStreamer, and takes MKV, WebM and MP4 alone".to_owned())
 }
 
 /// A file's bytes, counted as they are sent.

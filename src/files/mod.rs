@@ -9,6 +9,7 @@ mod meter;
 mod output;
 mod plan;
 mod timeline;
+#[cfg(feature = "gstreamer")]
 mod transmux;
 
 pub use export::{Export, ExportError, Exported, export, export_fragment};

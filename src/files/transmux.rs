@@ -8,7 +8,8 @@ use tokio::sync::mpsc;
 use crate::clock::Clock;
 use crate::media::mkv::Track;
 use crate::media::remux::{CutLimits, Cutter, Item};
-use crate::produce::{Source, SourceEvent};
+use crate::produce::gstreamer::{self, SourceOptions};
+use crate::produce::{Source, SourceEvent, SourceSpec};
 use crate::types::{Millis, ProducerTimestamp};
 
 /// Fragments that are sent; the service cuts them again.
@@ -20,14 +21,11 @@ const PIECES_WAITING: usize = 64;
 const EARLY_FRAMES: usize = 4096;
 
 /// Reads a file whose first frame was at `start`; what comes out is a body of MKV.
-#[cfg(feature = "gstreamer")]
 pub async fn open(
     path: &Path,
     start: ProducerTimestamp,
     clock: Clock,
 ) -> Result<mpsc::Receiver<std::io::Result<Bytes>>, String> {
-    use crate::produce::SourceSpec;
-    use crate::produce::gstreamer::{SourceOptions, open};
     let options = SourceOptions {
         audio: true,
         fragment: LIMITS.target,
@@ -37,7 +35,7 @@ pub async fn open(
         offset: std::time::Duration::ZERO,
         rtsp_transport: "tcp".to_owned(),
     };
-    let source = open(SourceSpec::File(path.to_owned()), options, clock).await;
+    let source = gstreamer::open(SourceSpec::File(path.to_owned()), options, clock).await;
     let source = source.map_err(|error| error.to_string())?;
     let (pieces, body) = mpsc::channel(PIECES_WAITING);
     tokio::spawn(async move {
@@ -50,16 +48,6 @@ pub async fn open(
     Ok(body)
 }
 
-/// Without GStreamer there is no such way.
-#[cfg(not(feature = "gstreamer"))]
-pub async fn open(
-    _: &Path,
-    _: ProducerTimestamp,
-    _: Clock,
-) -> Result<mpsc::Receiver<std::io::Result<Bytes>>, String> {
-    Err("this kinora was built without GStreamer, and takes MKV, WebM and MP4 alone".to_owned())
-}
-
 /// What is known of a source.
 struct Conversion {
     cutter: Cutter,
@@ -70,7 +58,6 @@ struct Conversion {
     early: Vec<(u64, Item)>,
 }
 
-#[cfg_attr(not(feature = "gstreamer"), expect(dead_code, reason = "no source without GStreamer"))]
 async fn convert(
     mut source: Source,
     pieces: &mpsc::Sender<std::io::Result<Bytes>>,

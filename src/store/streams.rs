@@ -18,8 +18,9 @@ use crate::types::{FragmentNumber, Millis, ServerTimestamp, StreamId};
 /// More than this between a fragment's end and the next one's start, or an overlap of more, is
 /// a break of the stream.
 const BREAK_MILLIS: Millis = Millis(50);
-/// After an opening, numbers go on behind the next multiple of this, so that those which live
-/// readers saw of fragments that were never persisted do not come again.
+/// After an opening, numbers go on behind the next multiple of this after the largest that the log
+/// knows, so that those which live readers saw of fragments that were never persisted do not come
+/// again. Before more are shown, the log gets to know a larger one.
 const COUNTER_STEP: u64 = 1000;
 
 /// One stream's state, under its lock.
@@ -27,13 +28,20 @@ const COUNTER_STEP: u64 = 1000;
 pub struct State {
     /// What is persisted.
     pub index: Index,
-    /// What is being received, by counter.
+    /// What is being received, by counter, and may be seen by readers.
     pub open: BTreeMap<u64, Arc<OpenFragment>>,
+    /// What is being received under numbers that the log does not know yet. Nobody may see them: a
+    /// later opening could give them again.
+    unreserved: BTreeMap<u64, Arc<OpenFragment>>,
+    /// Whether a reservation is on its way to the log.
+    reserving: bool,
     /// The stream is gone.
     pub deleted: bool,
     last_counter: u64,
     last_server: ServerTimestamp,
-    persisted_counter: u64,
+    /// The largest counter in the log, persisted or reserved. A later opening goes on behind
+    /// [`reserved_by`] it.
+    logged_counter: u64,
     persisted_server: ServerTimestamp,
     keep_from: u64,
     edge: Edge,
@@ -48,6 +56,44 @@ impl State {
         // The bits only make numbers hard to guess; uniqueness is the counter's.
         let random = getrandom::u32().unwrap_or_default();
         FragmentNumber::new(self.last_counter, self.last_server, random)
+    }
+
+    /// Takes in a fragment that begins. Returns the counter that has to be logged as given out,
+    /// when it is time for that: early enough, usually, for nobody to notice.
+    pub fn begin(&mut self, open: Arc<OpenFragment>) -> Option<u64> {
+        let reserved = reserved_by(self.logged_counter);
+        let counter = open.number.counter();
+        let place = if counter <= reserved { &mut self.open } else { &mut self.unreserved };
+        place.insert(counter, open);
+        let due = counter + COUNTER_STEP / 2 > reserved && !self.reserving;
+        self.reserving |= due;
+        due.then_some(counter.max(reserved + 1))
+    }
+
+    /// The log has `counter`: shows what was held back for it.
+    pub fn reserved(&mut self, counter: u64) {
+        self.reserving = false;
+        self.logged_counter = self.logged_counter.max(counter);
+        let held_back = self.unreserved.split_off(&(reserved_by(self.logged_counter) + 1));
+        let mut shown = std::mem::replace(&mut self.unreserved, held_back);
+        self.open.append(&mut shown);
+    }
+
+    /// The log does not have it: the next fragment that begins asks again.
+    pub fn reservation_failed(&mut self) {
+        self.reserving = false;
+    }
+
+    /// Takes out a fragment that is no longer open.
+    pub fn close(&mut self, number: FragmentNumber) -> Option<Arc<OpenFragment>> {
+        let counter = number.counter();
+        self.open.remove(&counter).or_else(|| self.unreserved.remove(&counter))
+    }
+
+    /// Takes out all open fragments.
+    pub fn close_all(&mut self) -> impl Iterator<Item = Arc<OpenFragment>> {
+        let open = std::mem::take(&mut self.open).into_values();
+        open.chain(std::mem::take(&mut self.unreserved).into_values())
     }
 
     /// After every number that was given out.
@@ -77,10 +123,8 @@ impl State {
     /// Makes a durable fragment findable.
     pub fn insert(&mut self, record: Record, segments: &Segments) {
         let number = record.number;
-        if number.counter() > self.persisted_counter {
-            self.persisted_counter = number.counter();
-            self.persisted_server = number.server_timestamp();
-        }
+        self.logged_counter = self.logged_counter.max(number.counter());
+        self.persisted_server = self.persisted_server.max(number.server_timestamp());
         if self.index.insert(record) {
             segments.retain(record.lsn);
         }
@@ -99,6 +143,9 @@ impl State {
         let (oldest, newest) = self.index.bounds()?;
         let keep_from = self.index.first_since(horizon);
         let keep_from = keep_from.unwrap_or(newest.number.counter() + 1);
+        // What is still being received will be persisted below larger numbers, and has to stay.
+        let open = self.open.keys().chain(self.unreserved.keys()).min();
+        let keep_from = open.map_or(keep_from, |&open| keep_from.min(open));
         (oldest.number.counter() < keep_from).then_some(keep_from)
     }
 
@@ -106,7 +153,7 @@ impl State {
         StateRecord {
             stream,
             keep_from: self.keep_from,
-            last_counter: self.persisted_counter,
+            last_counter: self.logged_counter,
             last_server: self.persisted_server,
             edge: self.edge,
         }
@@ -122,15 +169,20 @@ impl State {
 
     fn recover_state(&mut self, record: &StateRecord, segments: &Segments) {
         self.edge = record.edge;
-        self.persisted_counter = self.persisted_counter.max(record.last_counter);
+        self.logged_counter = self.logged_counter.max(record.last_counter);
         self.persisted_server = self.persisted_server.max(record.last_server);
         self.trim(record.keep_from, segments);
     }
 
     fn finish_recovery(&mut self) {
-        self.last_counter = (self.persisted_counter / COUNTER_STEP + 1) * COUNTER_STEP;
+        self.last_counter = reserved_by(self.logged_counter);
         self.last_server = self.persisted_server;
     }
+}
+
+/// Up to where a counter in the log lets numbers be given out.
+fn reserved_by(counter: u64) -> u64 {
+    (counter / COUNTER_STEP + 1) * COUNTER_STEP
 }
 
 fn edge_fragment(entry: &FragmentEntry) -> EdgeFragment {
@@ -222,7 +274,12 @@ impl Recovering {
                         state.trim(keep_from, segments);
                     }
                 }
-                Kind::State { .. } | Kind::Seal | Kind::Mark => {}
+                Kind::Reserve { stream, counter } => {
+                    if let Some(state) = self.states.get_mut(&stream) {
+                        state.reserved(counter);
+                    }
+                }
+                Kind::State { .. } | Kind::Seal | Kind::Mark | Kind::Void { .. } => {}
             },
             Event::State(records) => {
                 for record in records {

@@ -1,10 +1,13 @@
 //! The store as its callers see it, on a disk in memory that crashes and fails.
 
 mod catalog;
+mod check;
 mod crash;
 mod faults;
 mod live;
+mod numbers;
 mod retention;
+mod simulation;
 mod twins;
 
 use std::sync::Arc;

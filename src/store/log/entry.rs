@@ -48,6 +48,18 @@ pub enum Kind {
         /// The smallest counter that is kept.
         keep_from: u64,
     },
+    /// Numbers of the stream up to `counter` may have been given out.
+    Reserve {
+        /// The stream.
+        stream: StreamId,
+        /// The largest counter that may have been given out.
+        counter: u64,
+    },
+    /// What stood here was damaged and set aside; the body means nothing.
+    Void {
+        /// Bytes of the body.
+        len: u32,
+    },
     /// The body holds [`StateRecord`]s.
     State {
         /// Bytes of the body.
@@ -91,8 +103,8 @@ impl Header {
     pub fn body_len(&self) -> u64 {
         match self.kind {
             Kind::Fragment(fragment) => fragment.body_len(),
-            Kind::State { len, .. } => u64::from(len),
-            Kind::Trim { .. } | Kind::Seal | Kind::Mark => 0,
+            Kind::State { len, .. } | Kind::Void { len } => u64::from(len),
+            Kind::Trim { .. } | Kind::Reserve { .. } | Kind::Seal | Kind::Mark => 0,
         }
     }
 
@@ -101,7 +113,8 @@ impl Header {
         match self.kind {
             Kind::Fragment(fragment) => Some(fragment.body_crc),
             Kind::State { crc, .. } => Some(crc),
-            Kind::Trim { .. } | Kind::Seal | Kind::Mark => None,
+            Kind::Trim { .. } | Kind::Reserve { .. } | Kind::Seal | Kind::Mark => None,
+            Kind::Void { .. } => None,
         }
     }
 
@@ -149,6 +162,15 @@ impl Header {
             }
             Kind::Seal => 4,
             Kind::Mark => 5,
+            Kind::Reserve { stream, counter } => {
+                put(28, &stream.0.to_le_bytes());
+                put(32, &counter.to_le_bytes());
+                6
+            }
+            Kind::Void { len } => {
+                put(80, &len.to_le_bytes());
+                7
+            }
         };
         bytes[4] = kind;
         let crc = crc32c::crc32c(&bytes[..CRC_AT]);
@@ -167,6 +189,8 @@ impl Header {
             3 => Kind::State { len: u32_at(bytes, 80), crc: u32_at(bytes, 96) },
             4 => Kind::Seal,
             5 => Kind::Mark,
+            6 => Kind::Reserve { stream: StreamId(u32_at(bytes, 28)), counter: u64_at(bytes, 32) },
+            7 => Kind::Void { len: u32_at(bytes, 80) },
             _ => return None,
         };
         let (lsn, durable) = (u64_at(bytes, 8), u64_at(bytes, 16));
@@ -188,9 +212,9 @@ pub struct StateRecord {
     pub stream: StreamId,
     /// The smallest counter that is kept.
     pub keep_from: u64,
-    /// The largest counter ever persisted.
+    /// The largest counter ever persisted or reserved.
     pub last_counter: u64,
-    /// The server time of that fragment.
+    /// The largest server time ever persisted.
     pub last_server: ServerTimestamp,
     /// Where the live playlist stands.
     pub edge: Edge,
@@ -328,6 +352,9 @@ mod tests {
             any_fragment().prop_map(Kind::Fragment),
             (any::<u32>(), any::<u64>())
                 .prop_map(|(id, keep_from)| Kind::Trim { stream: StreamId(id), keep_from }),
+            (any::<u32>(), any::<u64>())
+                .prop_map(|(id, counter)| Kind::Reserve { stream: StreamId(id), counter }),
+            (0..1u32 << 20).prop_map(|len| Kind::Void { len }),
             (0..1u32 << 20, any::<u32>()).prop_map(|(len, crc)| Kind::State { len, crc }),
             Just(Kind::Seal),
             Just(Kind::Mark),

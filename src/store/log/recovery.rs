@@ -14,7 +14,7 @@ use crate::store::disk::{Disk, DiskFile};
 /// What recovery tells of the log, in its order.
 #[derive(Debug)]
 pub enum Event {
-    /// A fragment, or a trim.
+    /// A fragment, a trim, or a reservation.
     Entry(Header),
     /// What was known of every stream at this place.
     State(Vec<StateRecord>),
@@ -126,7 +126,7 @@ impl Files {
 /// header durable counts, as all of a segment's own do. Entries of an earlier use of the file may be
 /// found this way, when its new header was being written: they had expired, and states of later
 /// segments say so.
-fn salvage(file: &FileRef) -> io::Result<Option<Segment>> {
+pub fn salvage(file: &FileRef) -> io::Result<Option<Segment>> {
     let mut at = ENTRIES_AT;
     while let Some((offset, header)) = find_header(&*file.file, at, file.len, |_, _| true)? {
         let base = header.lsn.checked_sub(offset);
@@ -218,7 +218,7 @@ impl Pass {
         apply: &mut impl FnMut(&Segments, Event),
     ) -> io::Result<()> {
         match header.kind {
-            Kind::Fragment(_) | Kind::Trim { .. } => {
+            Kind::Fragment(_) | Kind::Trim { .. } | Kind::Reserve { .. } => {
                 apply(&self.segments, Event::Entry(header));
             }
             Kind::State { .. } => match self.body(&header)? {
@@ -228,7 +228,7 @@ impl Pass {
                 }
                 None => self.damage.push(format!("log position {}: state damaged", header.lsn)),
             },
-            Kind::Seal | Kind::Mark => {}
+            Kind::Seal | Kind::Mark | Kind::Void { .. } => {}
         }
         Ok(())
     }
@@ -315,7 +315,7 @@ impl Item {
 }
 
 /// Searches for a valid header that `fits`, from `from` on.
-fn find_header(
+pub fn find_header(
     file: &dyn DiskFile,
     from: u64,
     len: u64,
@@ -340,7 +340,7 @@ const WALK_WINDOW: usize = 4 << 10;
 const SEARCH_WINDOW: usize = 1 << 20;
 
 /// A stretch of a file in memory.
-struct Window {
+pub struct Window {
     bytes: Vec<u8>,
     at: u64,
     size: usize,
@@ -354,7 +354,12 @@ impl Default for Window {
 
 impl Window {
     /// The header at `offset`, when there is a valid one; `offset + HEADER_BYTES <= len`.
-    fn header(&mut self, file: &dyn DiskFile, offset: u64, len: u64) -> io::Result<Option<Header>> {
+    pub fn header(
+        &mut self,
+        file: &dyn DiskFile,
+        offset: u64,
+        len: u64,
+    ) -> io::Result<Option<Header>> {
         let end = self.at + self.bytes.len() as u64;
         if offset < self.at || offset + HEADER_BYTES as u64 > end {
             let size = usize::try_from(len - offset).unwrap_or(self.size).min(self.size);

@@ -18,10 +18,6 @@ pub const SEGMENT_HEADER_BYTES: usize = 64;
 /// What the seal takes, which every segment keeps room for.
 pub const SEAL_BYTES: u64 = HEADER_BYTES as u64;
 
-/// Bytes per second of appends above which free segments are not written beforehand: that would
-/// write everything twice, just when the device is busiest.
-const PREWRITE_BELOW: u64 = 128 << 20;
-
 const MAGIC_USED: [u8; 7] = *b"KINSEG\0";
 const MAGIC_FREE: [u8; 7] = *b"KINFREE";
 const VERSION: u8 = 1;
@@ -132,6 +128,8 @@ pub struct Limits {
     pub prepared: usize,
     /// Free segments that are kept when expired ones come back.
     pub spare: usize,
+    /// Bytes per second of appends above which free segments are not written beforehand.
+    pub prewrite_below: u64,
 }
 
 #[derive(Debug, Default)]
@@ -188,7 +186,7 @@ impl Segments {
         let mut table = locked(&self.table);
         let now = Instant::now();
         let lasted = table.taken.replace(now).map(|before| now - before);
-        let at_rate = self.limits.segment_bytes as f64 / PREWRITE_BELOW as f64;
+        let at_rate = self.limits.segment_bytes as f64 / self.limits.prewrite_below as f64;
         table.hurried = lasted.is_some_and(|lasted| lasted.as_secs_f64() < at_rate);
         let file = table.free.pop();
         drop(table);
