@@ -35,7 +35,7 @@ impl Piece {
 /// The pieces in the order of their times: where fragments overlap, the one with the larger number
 /// counts (Kinesis Video Streams does the same in playback).
 pub fn plan(mut fragments: Vec<ListedFragment>) -> Vec<Piece> {
-    fragments.sort_by(|a, b| b.number.cmp(&a.number));
+    fragments.sort_by_key(|fragment| std::cmp::Reverse(fragment.number));
     fragments.dedup_by_key(|fragment| fragment.number);
     let mut taken = Taken::default();
     let mut pieces: Vec<Piece> = Vec::with_capacity(fragments.len());
