@@ -55,6 +55,8 @@ pub struct Config {
     pub http: HttpLimits,
     /// PutMedia.
     pub put_media: PutMediaLimits,
+    /// Files that are uploaded as a whole.
+    pub files: FileLimits,
     /// GetMedia and GetMediaForFragmentList.
     pub get_media: GetMediaLimits,
     /// HLS sessions.
@@ -156,6 +158,16 @@ pub struct PutMediaLimits {
     pub min_bytes_per_second: u64,
 }
 
+/// Bounds of `PUT /v1/streams/{stream}/media`, beside those of PutMedia that are about fragments.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FileLimits {
+    /// Files that may be under way at a time.
+    pub max_uploads: usize,
+    /// Bytes of all temporary files together. Only MP4 whose index is not at its beginning needs one.
+    pub max_spool_bytes: u64,
+}
+
 /// Bounds of GetMedia.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -205,6 +217,7 @@ impl Default for Config {
             store: StoreConfig::default(),
             http: HttpLimits::default(),
             put_media: PutMediaLimits::default(),
+            files: FileLimits::default(),
             get_media: GetMediaLimits::default(),
             hls: HlsLimits::default(),
         }
@@ -256,6 +269,12 @@ impl Default for PutMediaLimits {
             idle_seconds: 30,
             min_bytes_per_second: 30,
         }
+    }
+}
+
+impl Default for FileLimits {
+    fn default() -> Self {
+        Self { max_uploads: 32, max_spool_bytes: 16 << 30 }
     }
 }
 

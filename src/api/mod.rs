@@ -59,6 +59,8 @@ pub struct App {
     pub metrics: Metrics,
     /// The GetMedia answers under way.
     pub readers: media::Readers,
+    /// The files that are being uploaded.
+    pub files: media::Files,
     /// Makes segments for players, and keeps the newest.
     pub packager: Packager,
     /// Cancelled when the server stops: long answers then end in order, soon.

@@ -15,7 +15,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::Failure;
 use crate::api::keys::{CREDENTIALS_FILE, KeyRing};
-use crate::api::media::Readers;
+use crate::api::media::{Files, Readers};
 use crate::api::server::Server;
 use crate::api::{App, AppState};
 use crate::clock::Clock;
@@ -202,6 +202,7 @@ fn open(config: Config, disk: Arc<dyn Disk>) -> Result<AppState, Failure> {
     if !config.auth_required() {
         tracing::warn!("authentication is off: everybody on this machine may do everything");
     }
+    let files = Files::open(&config).map_err(|error| format!("folder for uploads: {error}"))?;
     Ok(Arc::new(App {
         config,
         store: Arc::new(store),
@@ -209,6 +210,7 @@ fn open(config: Config, disk: Arc<dyn Disk>) -> Result<AppState, Failure> {
         keys,
         metrics: Metrics::default(),
         readers: Readers::default(),
+        files,
         packager: Packager::new(package::Options::default()),
         shutdown: CancellationToken::new(),
     }))

@@ -10,6 +10,7 @@ mod console;
 mod control_plane;
 mod crash;
 mod disk_failure;
+mod files;
 mod full_disk;
 mod get_media;
 mod hls;

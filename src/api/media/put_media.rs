@@ -139,7 +139,7 @@ fn timecode_type(kind: Option<&str>, start: Option<&str>) -> Result<TimecodeType
     }
 }
 
-fn limits(config: &PutMediaLimits) -> Limits {
+pub(super) fn limits(config: &PutMediaLimits) -> Limits {
     let rate = |rate: u64| if config.enforce_rates { rate } else { 0 };
     Limits {
         fragment_bytes: usize::try_from(config.max_fragment_bytes).unwrap_or(usize::MAX),
@@ -163,7 +163,7 @@ fn line_of(ack: &Ack) -> Bytes {
     line.into()
 }
 
-fn shape_of(ack: &Ack) -> wire::Ack {
+pub(super) fn shape_of(ack: &Ack) -> wire::Ack {
     let (event, timecode, number) = match ack {
         Ack::Buffering { timecode_ms, number } => ("BUFFERING", Some(*timecode_ms), Some(number)),
         Ack::Received { timecode_ms, number } => ("RECEIVED", Some(*timecode_ms), Some(number)),
