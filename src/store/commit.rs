@@ -9,6 +9,7 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, mpsc};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
@@ -27,6 +28,8 @@ use super::{locked, wait};
 const MAX_BATCH_BYTES: u64 = 32 << 20;
 /// The commit thread's nice value, where the process may set it.
 const NICE: i32 = -10;
+/// How long a fragment waits for a segment to be freed, where the limits allow no new one.
+const SPACE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The way to the commit thread.
 #[derive(Debug)]
@@ -43,6 +46,10 @@ pub struct Committer {
     /// See [`Writer::recyclable_before`].
     recyclable_before: AtomicU64,
     durable: AtomicU64,
+    /// Tells that the log took another segment, or found none.
+    pub grown: Notify,
+    /// Fragments that were refused for want of space.
+    pub refused: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -56,7 +63,24 @@ struct Queue {
 #[derive(Debug)]
 enum Request {
     Fragment(Finished),
-    Trim { kind: Kind, done: mpsc::SyncSender<Result<(), PersistError>> },
+    Trims { trims: Vec<(Kind, Bytes)>, done: Done },
+    Copy { copy: Copy, done: Done },
+}
+
+/// Where a thread that waits is told of the outcome.
+type Done = mpsc::SyncSender<Result<(), PersistError>>;
+
+/// A persisted fragment that is to lie at the end of the log instead.
+#[derive(Debug)]
+pub struct Copy {
+    /// Whose it is.
+    pub stream: Arc<MediaStream>,
+    /// Where it lies.
+    pub record: Record,
+    /// As it is there.
+    pub entry: FragmentEntry,
+    /// Head, cluster and trailer, verified.
+    pub body: Bytes,
 }
 
 /// A complete fragment on its way into the log.
@@ -86,6 +110,8 @@ impl Committer {
             poison: OnceLock::new(),
             recyclable_before: AtomicU64::new(0),
             durable: AtomicU64::new(durable),
+            grown: Notify::new(),
+            refused: AtomicU64::new(0),
         }
     }
 
@@ -102,9 +128,9 @@ impl Committer {
             // Most processes may not; the store works all the same.
             let _ = rustix::process::setpriority_process(thread, NICE);
             let _ending = Ending(committer.clone());
-            let (placed, trims) = (Vec::new(), Vec::new());
-            let by_key = HashMap::new();
-            Batch { committer, writer, streams, placed, by_key, trims }.run();
+            let (placed, copies, told) = (Vec::new(), Vec::new(), Vec::new());
+            let (by_key, starved) = (HashMap::new(), false);
+            Batch { committer, writer, streams, placed, by_key, copies, told, starved }.run();
         })
     }
 
@@ -113,10 +139,20 @@ impl Committer {
         self.push(Request::Fragment(fragment));
     }
 
-    /// Logs that a stream's fragments before a counter expired; blocks until it is durable.
-    pub fn trim(&self, kind: Kind) -> Result<(), PersistError> {
+    /// Logs what expired of some streams; blocks until it is durable, with one sync for all.
+    pub fn trim(&self, trims: Vec<(Kind, Bytes)>) -> Result<(), PersistError> {
+        self.and_wait(|done| Request::Trims { trims, done })
+    }
+
+    /// Appends a fragment again; blocks until it is durable and found in its new place. One that
+    /// expired meanwhile is not found in either.
+    pub fn copy(&self, copy: Copy) -> Result<(), PersistError> {
+        self.and_wait(|done| Request::Copy { copy, done })
+    }
+
+    fn and_wait(&self, request: impl FnOnce(Done) -> Request) -> Result<(), PersistError> {
         let (done, outcome) = mpsc::sync_channel(1);
-        self.push(Request::Trim { kind, done });
+        self.push(request(done));
         outcome.recv().unwrap_or_else(|_| Err(closed()))
     }
 
@@ -201,7 +237,8 @@ impl Request {
     fn bytes(&self) -> u64 {
         match self {
             Self::Fragment(fragment) => fragment.entry.body_len(),
-            Self::Trim { .. } => 0,
+            Self::Copy { copy, .. } => copy.entry.body_len(),
+            Self::Trims { .. } => 0,
         }
     }
 
@@ -209,7 +246,7 @@ impl Request {
         match self {
             Self::Fragment(fragment) => fragment.fail(error),
             // Nobody listens when the caller gave up waiting.
-            Self::Trim { done, .. } => drop(done.send(Err(error))),
+            Self::Trims { done, .. } | Self::Copy { done, .. } => drop(done.send(Err(error))),
         }
     }
 }
@@ -252,7 +289,11 @@ struct Batch {
     placed: Vec<Placed>,
     /// Where in `placed` a fragment that looks the same is.
     by_key: HashMap<twin::Key, usize>,
-    trims: Vec<mpsc::SyncSender<Result<(), PersistError>>>,
+    copies: Vec<(Copy, Lsn)>,
+    /// Who waits for what was placed.
+    told: Vec<Done>,
+    /// Waiting for a free segment was in vain, and would be again.
+    starved: bool,
 }
 
 struct Placed {
@@ -284,13 +325,30 @@ impl Batch {
         }
         match request {
             Request::Fragment(fragment) => self.place_fragment(fragment),
-            Request::Trim { kind, done } => match self.make_room(0) {
-                Ok(()) => {
-                    self.writer.place(kind, []);
-                    self.trims.push(done);
-                }
-                Err(error) => Request::Trim { kind, done }.fail(error),
-            },
+            Request::Trims { trims, done } => {
+                let placed = trims.into_iter().try_for_each(|(kind, body)| {
+                    self.make_room(body.len() as u64)?;
+                    self.writer.place(kind, [body]);
+                    Ok(())
+                });
+                self.tell(done, placed);
+            }
+            Request::Copy { copy, done } => {
+                let placed = self.make_room(copy.entry.body_len()).map(|()| {
+                    let lsn = self.writer.place(Kind::Copy(copy.entry), [copy.body.clone()]);
+                    self.copies.push((copy, lsn));
+                });
+                self.tell(done, placed);
+            }
+        }
+    }
+
+    /// Tells the outcome: a failure now, success when it is durable.
+    fn tell(&mut self, done: Done, placed: Result<(), PersistError>) {
+        match placed {
+            Ok(()) => self.told.push(done),
+            // Nobody listens when the caller gave up waiting.
+            Err(error) => drop(done.send(Err(error))),
         }
     }
 
@@ -306,6 +364,8 @@ impl Batch {
             return fragment.stored_as(twin);
         }
         if let Err(error) = self.make_room(fragment.entry.body_len()) {
+            let full = matches!(error, PersistError::NoSpace(_));
+            self.committer.refused.fetch_add(full.into(), Ordering::Relaxed);
             return fragment.fail(error);
         }
         if !fragment.stream.take_sequence(&mut fragment.entry) {
@@ -343,9 +403,11 @@ impl Batch {
             return Err(PersistError::Poisoned(reason));
         }
         self.writer.leave_sealed();
-        let state = self.streams.state();
-        match self.writer.open_segment(state.len() as u64, body_len) {
-            Ok(()) => {
+        let opened = self.open_segment(body_len);
+        // There may be another one to free now, ahead of need.
+        self.committer.grown.notify_one();
+        match opened {
+            Ok(state) => {
                 self.place_state(state);
                 Ok(())
             }
@@ -354,6 +416,25 @@ impl Batch {
                 Err(PersistError::NoSpace(error.to_string()))
             }
             Err(error) => Err(self.poison(format!("create segment: {error}"))),
+        }
+    }
+
+    /// Opens a segment, and tells the state that goes first. Where the limits leave no space for
+    /// one, waits once for another to be freed, which is then in the making.
+    fn open_segment(&mut self, body_len: u64) -> io::Result<Vec<u8>> {
+        loop {
+            let state = self.streams.state();
+            match self.writer.open_segment(state.len() as u64, body_len) {
+                Err(error) if error.kind() == io::ErrorKind::StorageFull && !self.starved => {
+                    self.starved = true;
+                    self.committer.grown.notify_one();
+                    self.committer.segments.wait_for_free(SPACE_PATIENCE);
+                }
+                opened => {
+                    self.starved &= opened.is_err();
+                    return opened.map(|()| state);
+                }
+            }
         }
     }
 
@@ -378,8 +459,14 @@ impl Batch {
                 for placed in self.placed.drain(..) {
                     publish(placed, &self.committer.segments);
                 }
+                for (copy, lsn) in self.copies.drain(..) {
+                    let mut state = copy.stream.state();
+                    // One that expired meanwhile stays so: a trim that says so is in the log, or
+                    // the state that comes with the next segment.
+                    state.relocate(copy.record, lsn, &self.committer.segments);
+                }
                 self.committer.durable.store(durable, Ordering::Release);
-                self.trims.drain(..).for_each(|done| drop(done.send(Ok(()))));
+                self.told.drain(..).for_each(|done| drop(done.send(Ok(()))));
             }
             Err(error) => {
                 let full = error.kind() == io::ErrorKind::StorageFull;
@@ -389,7 +476,8 @@ impl Batch {
                     let all = std::iter::once(placed.fragment).chain(placed.twins);
                     all.for_each(|fragment| fragment.fail(told.clone()));
                 }
-                self.trims.drain(..).for_each(|done| drop(done.send(Err(told.clone()))));
+                self.copies.clear();
+                self.told.drain(..).for_each(|done| drop(done.send(Err(told.clone()))));
             }
         }
     }

@@ -4,7 +4,9 @@ mod catalog;
 mod crash;
 mod faults;
 mod live;
+mod pins;
 mod retention;
+mod space;
 mod twins;
 
 use std::sync::Arc;

@@ -4,7 +4,7 @@ mod get_hls_streaming_session_url;
 mod get_media_for_fragment_list;
 mod hls;
 mod list_fragments;
-mod native;
+pub(super) mod native;
 
 use axum::routing::{get, post};
 

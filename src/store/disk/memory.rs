@@ -172,6 +172,12 @@ impl Disk for MemoryDisk {
     fn remove(&self, name: &str) -> io::Result<()> {
         self.shared()?.files.remove(name).map(drop).ok_or(io::ErrorKind::NotFound.into())
     }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        let shared = self.shared()?;
+        let capacity = shared.faults.capacity;
+        Ok(capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(shared.used())))
+    }
 }
 
 #[derive(Debug)]

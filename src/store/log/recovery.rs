@@ -10,12 +10,16 @@ use super::segment::{
 };
 use super::writer::Resume;
 use crate::store::disk::{Disk, DiskFile};
+use crate::store::kept::Kept;
+use crate::types::StreamId;
 
 /// What recovery tells of the log, in its order.
 #[derive(Debug)]
 pub enum Event {
-    /// A fragment, or a trim.
+    /// A fragment, or a copy of one.
     Entry(Header),
+    /// What of a stream has not expired, as far as it had not before.
+    Trim(StreamId, Kept),
     /// What was known of every stream at this place.
     State(Vec<StateRecord>),
 }
@@ -218,12 +222,18 @@ impl Pass {
         apply: &mut impl FnMut(&Segments, Event),
     ) -> io::Result<()> {
         match header.kind {
-            Kind::Fragment(_) | Kind::Trim { .. } => {
-                apply(&self.segments, Event::Entry(header));
-            }
+            Kind::Fragment(_) | Kind::Copy(_) => apply(&self.segments, Event::Entry(header)),
+            Kind::Trim { stream, keep_from, .. } => match self.body(&header)? {
+                Some(body) => {
+                    let kept = Kept::decode(keep_from, &body);
+                    apply(&self.segments, Event::Trim(stream, kept));
+                }
+                // What it told of comes back, and expires again.
+                None => self.damage.push(format!("log position {}: trim damaged", header.lsn)),
+            },
             Kind::State { .. } => match self.body(&header)? {
                 Some(body) => {
-                    let records = StateRecord::decode_all(&body).collect();
+                    let records = StateRecord::decode_all(&body);
                     apply(&self.segments, Event::State(records));
                 }
                 None => self.damage.push(format!("log position {}: state damaged", header.lsn)),
