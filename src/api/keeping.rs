@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
-use axum::routing::{get, patch};
+use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
@@ -20,10 +20,22 @@ pub(super) fn routes() -> Routes {
     let pins = get(list_pins).put(pin).delete(unpin);
     Routes {
         native: Router::new()
-            .route("/v1/streams/{stream}", patch(change))
+            .route("/v1/streams/{stream}", get(stream).patch(change))
             .route("/v1/streams/{stream}/pins", pins),
         ..Routes::default()
     }
+}
+
+/// `GET /v1/streams/{stream}`: the stream, as in the listing.
+async fn stream(
+    State(app): State<AppState>,
+    Path(name): Path<String>,
+    caller: Caller,
+) -> Result<Json<Value>, ApiError> {
+    // Whoever may not read a stream does not learn either whether it exists.
+    caller.may_read(&name.parse()?)?;
+    let stream = find_stream(&app, Some(&name), None)?;
+    Ok(Json(describe(&app, &stream)))
 }
 
 /// What a change may name; what is absent stays.
@@ -88,7 +100,6 @@ async fn list_pins(
     Path(name): Path<String>,
     caller: Caller,
 ) -> Result<Json<Value>, ApiError> {
-    // Whoever may not read a stream does not learn either whether it exists.
     caller.may_read(&name.parse()?)?;
     let stream = find_stream(&app, Some(&name), None)?;
     Ok(Json(pins_of(&stream)))

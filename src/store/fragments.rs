@@ -96,6 +96,16 @@ pub enum Order {
     },
 }
 
+impl Order {
+    /// What of the range is left behind a fragment of it, which is still to be skipped by number.
+    pub fn rest(self, listed: &FragmentInfo) -> Self {
+        match self {
+            Self::Producer { to, .. } => Self::Producer { from: listed.producer, to },
+            Self::Server { to, .. } => Self::Server { from: listed.server(), to },
+        }
+    }
+}
+
 /// Why a fragment could not be made durable. Nothing of it is visible afterwards.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum PersistError {
@@ -212,8 +222,8 @@ impl MediaStream {
 
     /// Up to `limit` persisted fragments whose start lies in `range`, in the order of that clock
     /// (ties by number), skipping those up to and including `after` in that same order. Once
-    /// `after` has expired nothing tells its producer time; pages then follow each other without a
-    /// repetition where `from` is moved on to it.
+    /// `after` has expired nothing tells its producer time: pages repeat nothing when each lists
+    /// the [`Order::rest`] of the one before.
     pub fn list(
         &self,
         range: Order,

@@ -11,6 +11,7 @@ mod crash;
 mod full_disk;
 mod get_media;
 mod hls;
+mod keeping;
 mod kvs;
 mod lifecycle;
 mod native;

@@ -59,6 +59,7 @@ pub fn recover(
     let mut used = files.used;
     used.sort_by_key(|segment| segment.base);
     for segment in &used {
+        segments.adopt(&segment.file);
         segments.insert(segment.clone());
     }
     for segment in &used {
@@ -67,6 +68,7 @@ pub fn recover(
     let resume = Resume { active: None, next_base: used.last().map_or(0, |last| last.end()) };
     let tail = pass.finish(&used, &mut apply).map_err(|e| RecoverError::Io("cut the tail", e))?;
     for file in files.free {
+        segments.adopt(&file);
         segments.add_free(file).map_err(|e| RecoverError::Io("remove segment", e))?;
     }
     Ok(Recovered {

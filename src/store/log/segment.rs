@@ -174,6 +174,8 @@ pub(super) struct Table {
     used: BTreeMap<Lsn, Arc<Segment>>,
     pub(super) free: Vec<FileRef>,
     next_serial: u64,
+    /// Bytes of all files, also of those that are being made or taken into use.
+    file_bytes: u64,
     /// When the active segment was taken into use.
     taken: Option<Instant>,
     /// Whether the one before it lasted so shortly that prewriting others would slow appends.
@@ -241,10 +243,8 @@ impl Segments {
 
     /// Bytes by which the files may grow together; negative where they take too much.
     pub fn room(&self) -> io::Result<i64> {
-        let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-        let above_floor = signed(self.disk.free_bytes()?) - signed(self.limits.floor);
-        let below_quota = signed(self.limits.quota.unwrap_or(u64::MAX));
-        Ok(above_floor.min(below_quota - signed(self.disk_bytes())))
+        let free = self.disk.free_bytes()?;
+        Ok(self.limits.room(free, locked(&self.table).file_bytes))
     }
 
     /// Removes the free segment that came back first.
@@ -255,8 +255,20 @@ impl Segments {
         }
         let file = table.free.remove(0);
         drop(table);
-        self.disk.remove(&file.name)?;
+        self.remove(&file)?;
         Ok(true)
+    }
+
+    /// Removes a file that is not in use.
+    pub fn remove(&self, file: &FileRef) -> io::Result<()> {
+        self.disk.remove(&file.name)?;
+        locked(&self.table).file_bytes -= file.len;
+        Ok(())
+    }
+
+    /// Counts a file that was there when the store opened.
+    pub fn adopt(&self, file: &FileRef) {
+        locked(&self.table).file_bytes += file.len;
     }
 
     /// Bytes of the free segments, which appends may use without more of the disk.
@@ -294,22 +306,29 @@ impl Segments {
             return Ok(());
         }
         drop(table);
-        self.disk.remove(&file.name)
+        self.remove(&file)
     }
 
     /// Creates a file of `len` bytes. "No space" also where the limits leave none.
     pub fn create(&self, len: u64) -> io::Result<FileRef> {
-        if self.room()? < i64::try_from(len).unwrap_or(i64::MAX) {
-            let text = "the quota or the floor of free space is reached";
-            return Err(io::Error::new(io::ErrorKind::StorageFull, text));
-        }
+        let free = self.disk.free_bytes()?;
         let name = {
             let mut table = locked(&self.table);
+            if self.limits.room(free, table.file_bytes) < signed(len) {
+                let text = "the quota or the floor of free space is reached";
+                return Err(io::Error::new(io::ErrorKind::StorageFull, text));
+            }
+            table.file_bytes += len;
             table.next_serial += 1;
             format!("{:08x}.seg", table.next_serial)
         };
-        let file = self.disk.create(&name, len)?;
-        Ok(FileRef { name, len, file })
+        match self.disk.create(&name, len) {
+            Ok(file) => Ok(FileRef { name, len, file }),
+            Err(error) => {
+                locked(&self.table).file_bytes -= len;
+                Err(error)
+            }
+        }
     }
 
     /// Frees the segments before `active` that hold nothing findable. Blocks for their syncs.
@@ -334,9 +353,7 @@ impl Segments {
 
     /// Bytes of all segment files.
     pub fn disk_bytes(&self) -> u64 {
-        let table = locked(&self.table);
-        let used: u64 = table.used.values().map(|segment| segment.file.len).sum();
-        used + table.free.iter().map(|file| file.len).sum::<u64>()
+        locked(&self.table).file_bytes
     }
 
     /// Bytes of the segments that hold the log.
@@ -347,6 +364,18 @@ impl Segments {
     pub(super) fn table(&self) -> MutexGuard<'_, Table> {
         locked(&self.table)
     }
+}
+
+impl Limits {
+    fn room(&self, free: u64, file_bytes: u64) -> i64 {
+        let above_floor = signed(free) - signed(self.floor);
+        above_floor.min(signed(self.quota.unwrap_or(u64::MAX)) - signed(file_bytes))
+    }
+}
+
+/// Sizes are compared where one may lie beyond the other.
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 /// Declares a file free, durably.
