@@ -3,6 +3,7 @@
 //!
 //! `cargo bench --bench bench -- NAME…` runs those, without a name all; `--list` lists them.
 
+mod expiry;
 mod ingest;
 mod load;
 mod log_designs;
@@ -22,6 +23,7 @@ const BENCHES: &[Bench] = &[
     ("full-speed", "durable PutMedia / a bare sequential write", ingest::full_speed),
     ("segments", "HLS segments and playlists per second / nginx with files", segments::run),
     ("store-append", "the store alone: durable ingest and acknowledgements", store_append::run),
+    ("expiry", "PERSISTED acks while a million fragments expire / without", expiry::run),
     ("log-designs", "three ways to make many small appends durable", log_designs::run),
 ];
 
