@@ -327,14 +327,14 @@ impl Batch {
             Request::Fragment(fragment) => self.place_fragment(fragment),
             Request::Trims { trims, done } => {
                 let placed = trims.into_iter().try_for_each(|(kind, body)| {
-                    self.make_room(body.len() as u64)?;
+                    self.make_room_at_once(body.len() as u64)?;
                     self.writer.place(kind, [body]);
                     Ok(())
                 });
                 self.tell(done, placed);
             }
             Request::Copy { copy, done } => {
-                let placed = self.make_room(copy.entry.body_len()).map(|()| {
+                let placed = self.make_room_at_once(copy.entry.body_len()).map(|()| {
                     let lsn = self.writer.place(Kind::Copy(copy.entry), [copy.body.clone()]);
                     self.copies.push((copy, lsn));
                 });
@@ -379,6 +379,15 @@ impl Batch {
     fn find_fresh_twin(&self, fragment: &Finished) -> Option<FragmentInfo> {
         let fresh = fragment.compared_before..Lsn::MAX;
         twin::find_stored(&self.committer.segments, fragment, fresh)
+    }
+
+    /// Like [`Batch::make_room`], for the thread that frees segments: waiting for one would be
+    /// waiting for whom it is done for.
+    fn make_room_at_once(&mut self, body_len: u64) -> Result<(), PersistError> {
+        let starved = std::mem::replace(&mut self.starved, true);
+        let made = self.make_room(body_len);
+        self.starved = starved;
+        made
     }
 
     /// Makes sure that an entry with such a body has room in the active segment, and that a

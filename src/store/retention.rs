@@ -106,7 +106,7 @@ impl Step {
         let crowded = old.below.len() >= MAX_RANGES;
         let mut excess = rule.max_bytes.map_or(0, |most| {
             // What pins hold is kept in addition.
-            (space.bytes - space.held_bytes).saturating_sub(most)
+            space.bytes.saturating_sub(space.held_bytes).saturating_sub(most)
         });
         let (mut held_bytes, mut end, mut last) = (space.held_bytes, at, true);
         let mut fates: Vec<(u64, bool)> = Vec::new();

@@ -188,7 +188,8 @@ impl Emptying<'_> {
         if record.counter() < state.kept.from {
             return true;
         }
-        let full = |most: u64| state.space.bytes - state.space.held_bytes > most / 4 * 3;
+        let own = state.space.bytes.saturating_sub(state.space.held_bytes);
+        let full = |most: u64| own > most / 4 * 3;
         record.server() >= rule.horizon.plus(SOON) && !rule.max_bytes.is_some_and(full)
     }
 }

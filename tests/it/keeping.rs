@@ -242,6 +242,27 @@ async fn backfill_of_an_hour_ago_lands_in_its_place_everywhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn listing_repeats_nothing_when_its_last_fragment_expired_in_between() {
+    let server = Server::start();
+    server.create_stream("camera", 24).await;
+    upload(&server, "camera", &seconds([2, 1, 3], 1_000));
+    let request = || server.archive().list_fragments().stream_name("camera").max_results(2);
+    let times = |fragments: &[archived::Fragment]| -> Vec<i64> {
+        let times = fragments.iter().filter_map(|fragment| fragment.producer_timestamp());
+        times.map(|time| time.secs() - START_MS as i64 / 1000).collect()
+    };
+    let first = request().fragment_selector(selector(0, 60)).send().await.expect("a page");
+    assert_eq!(times(first.fragments()), [1, 2]);
+    // The oldest by arrival is the one that the page ended with.
+    answer(&server, "PATCH", "/v1/streams/camera", "", "{\"maxBytes\":25000}");
+    assert_eq!(stored(&server, "camera"), [1, 3]);
+    let token = first.next_token().expect("there is more");
+    let second = request().next_token(token).send().await.expect("a page");
+    assert_eq!(times(second.fragments()), [3]);
+    assert_eq!(second.next_token(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_overlapping_recordings_the_later_one_is_played() {
     let server = Server::start();
     server.create_stream("camera", 24).await;
