@@ -72,7 +72,11 @@ async fn change(
     let stream = stream.await?;
     // As with UpdateDataRetention, what falls out of the limits is gone once this is answered.
     let store = Arc::clone(&app.store);
-    blocking(move || Ok(store.enforce_retention())).await?;
+    blocking(move || {
+        store.enforce_retention();
+        Ok(())
+    })
+    .await?;
     Ok(Json(describe(&app, &stream)))
 }
 

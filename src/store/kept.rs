@@ -73,7 +73,7 @@ impl Kept {
     }
 
     fn ranges(&self) -> impl Iterator<Item = Range<u64>> + '_ {
-        self.below.iter().cloned().chain([self.from..u64::MAX])
+        self.below.iter().cloned().chain(std::iter::once(self.from..u64::MAX))
     }
 }
 
