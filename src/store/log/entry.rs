@@ -169,7 +169,7 @@ impl Header {
                 put(88, &entry.trailer_len.to_le_bytes());
                 put(92, &entry.cluster_crc.to_le_bytes());
                 put(96, &entry.body_crc.to_le_bytes());
-                if matches!(self.kind, Kind::Copy(_)) { 6 } else { 1 }
+                if matches!(self.kind, Kind::Copy(_)) { 8 } else { 1 }
             }
             Kind::Trim { stream, keep_from, len, crc } => {
                 put(28, &stream.0.to_le_bytes());
@@ -208,7 +208,7 @@ impl Header {
             3 => Kind::State { len: u32_at(bytes, 80), crc: u32_at(bytes, 96) },
             4 => Kind::Seal,
             5 => Kind::Mark,
-            6 => Kind::Copy(decode_fragment(bytes)),
+            8 => Kind::Copy(decode_fragment(bytes)),
             _ => return None,
         };
         let (lsn, durable) = (u64_at(bytes, 8), u64_at(bytes, 16));
