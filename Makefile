@@ -1,6 +1,6 @@
 # Every daily act. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test fmt fmt-check lint bench fuzz web setup release clean
+.PHONY: help demo test soak fmt fmt-check lint bench fuzz web setup release clean
 
 # Nothing here needs the variable that bash itself counts seconds in.
 unexport SECONDS
@@ -30,6 +30,10 @@ lint: setup web ## Clippy, and the console's types and style
 bench: setup web ## Measure against peers and the disk (ONLY="ack segments": some of it)
 	.ci/setup bench
 	cargo bench --quiet --bench bench -- $(ONLY)
+
+soak: setup web ## Run the store's simulation (SEEDS=10000) and kill -9 a server under load (KILLS=200)
+	KINORA_SEEDS=$(or $(SEEDS),10000) cargo test --lib simulation
+	KINORA_KILLS=$(or $(KILLS),200) cargo test --test it crash:: -- --nocapture
 
 fuzz: setup ## Fuzz the parsers (SECONDS=60 for each)
 	tests/fuzz/run.sh $(or $(SECONDS),60)

@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand, each with its arguments and what it does with them.
 
+mod check;
 mod demo;
 mod key;
 mod produce;
@@ -26,6 +27,7 @@ enum Command {
     Produce(produce::Produce),
     Demo(demo::Demo),
     Key(key::KeyCommand),
+    Check(check::Check),
 }
 
 /// What a subcommand fails with; its text is for the operator.
@@ -38,6 +40,7 @@ pub fn main() -> ExitCode {
         Command::Produce(produce) => produce.run(),
         Command::Demo(demo) => demo.run(),
         Command::Key(key) => key.run(),
+        Command::Check(check) => check.run(),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("kinora: {error}");

@@ -96,6 +96,9 @@ pub struct StoreConfig {
     pub spare_segments: usize,
     /// Bytes that may wait for the disk before producers must wait.
     pub queue_bytes: u64,
+    /// Bytes of media that all producers together may have sent before it is durable. Beyond it only
+    /// the one that began its fragment first is read on.
+    pub held_bytes: u64,
     /// How long a stream without retention keeps fragments for its live readers. AWS: 5 minutes.
     pub unretained_seconds: u64,
     /// How often retention is enforced, besides each time when the log has grown by a segment.
@@ -104,7 +107,8 @@ pub struct StoreConfig {
     /// oldest fragments of all streams go, but for pinned ones; when nothing may go, producers
     /// are refused.
     pub quota_bytes: u64,
-    /// Bytes that stay free on the disk, by the same means.
+    /// Bytes that stay free on the disk, by the same means; with 0 and no quota, nothing goes before
+    /// its time, and producers are refused when the disk is full.
     pub min_free_bytes: u64,
 }
 
@@ -224,6 +228,7 @@ impl Default for StoreConfig {
             prepared_segments: 2,
             spare_segments: 8,
             queue_bytes: 128 * MIB,
+            held_bytes: 512 * MIB,
             unretained_seconds: 5 * 60,
             retention_interval_seconds: 30,
             quota_bytes: 0,
@@ -431,6 +436,7 @@ impl Config {
             "store.prepared_segments must be up to 64 and store.spare_segments up to 1024",
         )?;
         positive("store.queue_bytes", self.store.queue_bytes)?;
+        positive("store.held_bytes", self.store.held_bytes)?;
         rule(
             self.store.quota_bytes == 0
                 || self.store.quota_bytes / LEAST_QUOTA_SEGMENTS >= self.store.segment_bytes,

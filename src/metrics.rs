@@ -100,6 +100,8 @@ metrics! {
         "Fragments that were refused, as no space was left and nothing might go.";
     Counter store_copied_bytes "kinora_store_copied_bytes_total"
         "Bytes that were appended again to free the segments they were in.";
+    Gauge store_held_bytes "kinora_store_held_bytes"
+        "Bytes of media received that are not durable yet.";
     Counter hls_playlists "kinora_hls_playlists_total"
         "Playlists served.";
     Counter hls_segments "kinora_hls_segments_total"

@@ -19,7 +19,9 @@ mod observe;
 mod parts;
 pub mod server;
 mod streams;
+mod upload;
 pub mod video;
+mod workers;
 
 use std::sync::Arc;
 

@@ -91,6 +91,7 @@ async fn metrics(State(app): State<AppState>, caller: Caller) -> Result<Response
     app.metrics.store_evicted.raise_to(space.evicted);
     app.metrics.store_refused.raise_to(space.refused);
     app.metrics.store_copied_bytes.raise_to(space.copied_bytes);
+    app.metrics.store_held_bytes.set(app.store.held_bytes());
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     Ok((content_type, app.metrics.render()).into_response())
 }

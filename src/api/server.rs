@@ -4,7 +4,7 @@
 //! `h2`. Life: [`Server::bind`], then [`Server::run`] until the application's shutdown signal.
 //! Binding comes before opening the store, since a taken port is quickly told.
 
-use std::io;
+use std::io::{self, Cursor};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::pin;
@@ -15,9 +15,10 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -25,6 +26,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_util::task::TaskTracker;
 
 use super::impatient::Impatient;
+use super::upload::{self, First};
+use super::workers::Workers;
 use super::{AppState, router};
 use crate::config::Config;
 
@@ -38,6 +41,7 @@ const ALPN: &[u8] = b"http/1.1";
 pub struct Server {
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
+    workers: Workers,
 }
 
 /// Why the server does not start. The texts are for the operator.
@@ -51,6 +55,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The system gives no more threads.
+    #[error("cannot start the threads for connections: {0}")]
+    Threads(#[source] io::Error),
     /// Certificate or key are not usable.
     #[error("TLS: {0}")]
     Tls(String),
@@ -67,7 +74,8 @@ impl Server {
         let listener = TcpListener::bind(address)
             .await
             .map_err(|source| StartError::Bind { address, source })?;
-        Ok(Self { listener, tls })
+        let workers = Workers::start().map_err(StartError::Threads)?;
+        Ok(Self { listener, tls, workers })
     }
 
     /// The bound address: a real port also when port 0 was asked for.
@@ -80,6 +88,8 @@ impl Server {
     pub async fn run(self, app: AppState) {
         let limits = &app.config.http;
         let router = router(Arc::clone(&app));
+        let (tls, workers) = (self.tls, Arc::new(self.workers));
+        let shared = Shared { app: Arc::clone(&app), router, tls, workers };
         let permits = Arc::new(Semaphore::new(limits.max_connections));
         let connections = TaskTracker::new();
         loop {
@@ -102,10 +112,11 @@ impl Server {
                     continue;
                 }
             };
-            let (app, router, tls) = (Arc::clone(&app), router.clone(), self.tls.clone());
+            let shared = shared.clone();
             connections.spawn(async move {
+                let app = shared.app.clone();
                 let _open = app.metrics.http_connections.enter();
-                if let Err(error) = connection(app, router, tls, socket).await {
+                if let Err(error) = connection(shared, socket).await {
                     // Clients come and go; what it meant to a stream is logged there.
                     tracing::debug!("connection: {error}");
                 }
@@ -115,35 +126,74 @@ impl Server {
         drop(self.listener);
         connections.close();
         let patience = Duration::from_secs(limits.shutdown_seconds);
-        if tokio::time::timeout(patience, connections.wait()).await.is_err() {
+        if timeout(patience, connections.wait()).await.is_err() {
             tracing::warn!("{} connections did not end in time", connections.len());
         }
     }
 }
 
-async fn connection(
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// What every connection needs.
+#[derive(Clone)]
+struct Shared {
     app: AppState,
     router: Router,
     tls: Option<TlsAcceptor>,
-    socket: TcpStream,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    workers: Arc<Workers>,
+}
+
+async fn connection(shared: Shared, mut socket: TcpStream) -> Result<(), Error> {
+    let Shared { app, router, tls, workers } = shared;
     // Acknowledgements are small and wanted at once.
     socket.set_nodelay(true)?;
-    let Some(tls) = tls else {
-        return serve(app, router, socket).await;
-    };
-    let patience = Duration::from_secs(app.config.http.tls_timeout_seconds);
-    let socket = tokio::time::timeout(patience, tls.accept(socket)).await??;
-    serve(app, router, socket).await
+    if let Some(tls) = tls {
+        let patience = Duration::from_secs(app.config.http.tls_timeout_seconds);
+        let mut socket = timeout(patience, tls.accept(socket)).await??;
+        let first = first(&app, &mut socket).await?;
+        let (reader, writer) = tokio::io::split(socket);
+        return serve(app, router, first, reader, writer).await;
+    }
+    let first = first(&app, &mut socket).await?;
+    if let First::Upload(_) = first {
+        let (reader, writer) = socket.into_split();
+        return serve(app, router, first, reader, writer).await;
+    }
+    let socket = socket.into_std()?;
+    let served = workers.run(async move {
+        let (reader, writer) = TcpStream::from_std(socket)?.into_split();
+        serve(app, router, first, reader, writer).await
+    });
+    served.await?
+}
+
+/// What the connection begins with, within the time that a request's head may take.
+async fn first(app: &AppState, socket: &mut (impl AsyncRead + Unpin)) -> Result<First, Error> {
+    let limits = &app.config.http;
+    let first = First::read(socket, limits.max_head_bytes);
+    let patience = Duration::from_secs(limits.header_timeout_seconds);
+    tokio::select! {
+        first = timeout(patience, first) => Ok(first??),
+        () = app.shutdown.cancelled() => Ok(First::nothing()),
+    }
 }
 
 async fn serve(
     app: AppState,
     router: Router,
-    socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    first: First,
+    reader: impl AsyncRead + Unpin + Send + 'static,
+    writer: impl AsyncWrite + Unpin + Send + 'static,
+) -> Result<(), Error> {
     let limits = &app.config.http;
-    let socket = Impatient::new(socket, Duration::from_secs(limits.write_timeout_seconds));
+    let writer = Impatient::new(writer, Duration::from_secs(limits.write_timeout_seconds));
+    let begin = match first {
+        First::Upload(upload) => {
+            return Ok(upload::serve(upload, reader, writer, router, &app.clock).await?);
+        }
+        First::Other(begin) => begin,
+    };
+    let socket = tokio::io::join(Cursor::new(begin).chain(reader), writer);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(limits.header_timeout_seconds))

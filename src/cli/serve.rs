@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Flag, LogFormat, Switch};
 use crate::metrics::Metrics;
 use crate::serve::package::{self, Packager};
+use crate::store::disk::{Disk, FileDisk};
 use crate::store::{OpenError, Options, Store};
 use crate::types::Millis;
 
@@ -132,10 +133,16 @@ pub(super) struct Running {
 
 impl Running {
     /// Opens the data directory and begins to serve it.
-    pub(super) async fn start(mut config: Config) -> Result<Self, Failure> {
+    pub(super) async fn start(config: Config) -> Result<Self, Failure> {
+        let disk = FileDisk::new(&config.data);
+        Self::start_on(config, Arc::new(disk)).await
+    }
+
+    /// Like [`Running::start`], with the store on another disk.
+    async fn start_on(mut config: Config, disk: Arc<dyn Disk>) -> Result<Self, Failure> {
         let server = Server::bind(&config).await?;
         config.listen = server.address()?;
-        let app = tokio::task::spawn_blocking(move || open(config)).await??;
+        let app = tokio::task::spawn_blocking(move || open(config, disk)).await??;
         let housekeeping = tokio::spawn(keep_house(Arc::clone(&app)));
         let serving = tokio::spawn(server.run(Arc::clone(&app)));
         Ok(Self { app, serving, housekeeping })
@@ -161,7 +168,7 @@ impl Running {
 }
 
 /// Opens everything in the data directory. Blocks.
-fn open(config: Config) -> Result<AppState, Failure> {
+fn open(config: Config, disk: Arc<dyn Disk>) -> Result<AppState, Failure> {
     let clock = Clock::system();
     make_private_dir(&config.data).map_err(|error| {
         format!("cannot make the data directory {}: {error}", config.data.display())
@@ -177,11 +184,12 @@ fn open(config: Config) -> Result<AppState, Failure> {
         prepared_segments: store.prepared_segments,
         spare_segments: store.spare_segments,
         queue_bytes: store.queue_bytes,
+        held_bytes: store.held_bytes,
         unretained_keep: Millis(store.unretained_seconds.saturating_mul(1000)),
         quota: (store.quota_bytes > 0).then_some(store.quota_bytes),
         floor: store.min_free_bytes,
     };
-    let (store, report) = Store::open(&config.data, options, clock.clone()).map_err(|error| {
+    let (store, report) = Store::open_on(disk, options, clock.clone()).map_err(|error| {
         let advice = match error {
             OpenError::Locked => "; stop it, or choose another directory with --data",
             _ => "",
@@ -279,3 +287,6 @@ pub(super) fn start_log(format: LogFormat) {
         LogFormat::Json => log.json().init(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use tokio::time::{self, Instant};
 
 use super::pace::{Pace, Times};
 use super::{Ack, Limits, Output, Refusal, Session, TimecodeType};
-use crate::store::{FragmentInfo, FragmentWriter, MediaStream, PersistError};
+use crate::store::{FragmentInfo, FragmentWriter, MediaStream, PersistError, Receiving};
 use crate::types::FragmentNumber;
 
 /// How long a producer may leave its acks unread.
@@ -68,6 +68,8 @@ struct Run {
     acks: mpsc::Sender<Ack>,
     open: Option<Open>,
     persists: FuturesOrdered<Persist>,
+    /// Our share of the memory for media that is not durable.
+    receiving: Receiving,
     /// The first fragment that could not be made durable. From then on nothing is acknowledged as
     /// persisted any more: a producer takes that ack to cover all that it sent before.
     lost: Option<Named>,
@@ -84,6 +86,7 @@ where
     let Upload { stream, timecodes, limits, acks } = upload;
     let mut run = Run {
         session: Session::new(timecodes, limits),
+        receiving: stream.receiving(),
         stream,
         limits,
         acks,
@@ -112,7 +115,9 @@ impl Run {
         // Data only moves the times further away, so one timer that is set again when it fires
         // does for all of them, and a frame costs no timer at all.
         let mut timer = pin!(time::sleep_until(times.next()));
+        let mut waited_for_room = false;
         loop {
+            waited_for_room |= !self.receiving.has_room();
             tokio::select! {
                 biased;
                 Some(persisted) = self.persists.next() => {
@@ -122,7 +127,10 @@ impl Run {
                     }
                     self.persisted(persisted).await?;
                 }
-                data = body.next(), if !self.waits_for_disk() => {
+                data = next_with_room(&self.receiving, body), if !self.waits_for_disk() => {
+                    if std::mem::take(&mut waited_for_room) {
+                        times.forgive(Instant::now());
+                    }
                     match data {
                         Some(Ok(data)) => {
                             let wait = pace.take(data.len() as u64, Instant::now());
@@ -148,7 +156,7 @@ impl Run {
     /// Acts on the times that have come.
     async fn on_time(&mut self, times: &mut Times) -> Result<(), End> {
         let now = Instant::now();
-        if self.waits_for_disk() {
+        if self.waits_for_disk() || !self.receiving.has_room() {
             times.forgive(now);
         }
         if times.is_idle(now) {
@@ -181,6 +189,7 @@ impl Run {
 
     async fn push(&mut self, data: &[u8]) -> Result<(), End> {
         let pushed = self.session.push(data);
+        self.receiving.hold(self.session.held_bytes() as u64);
         // What came before the offending element is handed on first.
         self.drain_outputs().await?;
         pushed.map_err(End::Refused)
@@ -212,6 +221,7 @@ impl Run {
                 Output::Complete { duration } => {
                     let Some(Open { writer, named }) = self.open.take() else { continue };
                     let persisted = writer.finish(duration);
+                    self.receiving.complete();
                     self.persists.push_back(Box::pin(async move { (named, persisted.await) }));
                     let Named { timecode_ms, number } = named;
                     self.ack(Ack::Received { timecode_ms, number }).await?;
@@ -282,6 +292,13 @@ impl Run {
         }
         end
     }
+}
+
+/// The body's next bytes, once there is memory for them: until then the producer's own socket
+/// fills up, and TCP makes it wait.
+async fn next_with_room<B: Stream + Unpin>(receiving: &Receiving, body: &mut B) -> Option<B::Item> {
+    receiving.room().await;
+    body.next().await
 }
 
 #[cfg(test)]

@@ -169,6 +169,13 @@ impl Session {
         self.complete()
     }
 
+    /// Bytes that are held for the fragment being received, its head included, and for elements
+    /// that are not whole.
+    pub fn held_bytes(&self) -> usize {
+        let fragment = self.fragment.as_ref().map_or(0, |fragment| fragment.bytes);
+        fragment + self.head.raw.len() + self.reader.buffered()
+    }
+
     /// What to do next.
     pub fn next_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()

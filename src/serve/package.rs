@@ -60,6 +60,9 @@ pub enum Error {
     /// The store could not read the fragment.
     #[error("read the stored fragment: {0}")]
     Store(ReadError),
+    /// The server stops, or the packaging of this fragment panicked.
+    #[error("the packaging was interrupted")]
+    Interrupted,
 }
 
 impl From<ReadError> for Error {
@@ -85,6 +88,10 @@ impl Default for Options {
         Self { segment_cache_bytes: 32 << 20, format_cache_bytes: 1 << 20 }
     }
 }
+
+/// A chunk from this size on is packaged on a thread of its own, so that other connections need not
+/// wait.
+const LARGE_BYTES: usize = 2 << 20;
 
 /// Makes segments and keeps them for the next player. Shared by all requests.
 pub struct Packager {
@@ -161,7 +168,14 @@ impl Packager {
         if let Some(bytes) = self.segments.get(&key) {
             return Ok(vec![bytes]);
         }
-        let parts = media_segment(&stream.read(number).await?, track)?.into_parts();
+        let chunk = stream.read(number).await?;
+        let parts = if chunk.bytes.len() > LARGE_BYTES {
+            let make = tokio::task::spawn_blocking(move || media_segment(&chunk, track));
+            make.await.map_err(|_| Error::Interrupted)??
+        } else {
+            media_segment(&chunk, track)?
+        };
+        let parts = parts.into_parts();
         if !self.segments.missed_before(key) {
             return Ok(parts);
         }

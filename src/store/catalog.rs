@@ -12,11 +12,11 @@ use super::streams::Streams;
 use crate::types::{Arn, ProducerTimestamp, ServerTimestamp, StreamId, StreamName};
 
 /// A stream's id and its facts as JSON, see [`Stored`].
-const STREAMS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("streams");
+pub(super) const STREAMS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("streams");
 /// Counters; the only one is [`NEXT_ID`].
-const COUNTERS: TableDefinition<'_, &str, u32> = TableDefinition::new("counters");
+pub(super) const COUNTERS: TableDefinition<'_, &str, u32> = TableDefinition::new("counters");
 /// The id the next stream gets. Ids are never used again, see `FORMAT.md`.
-const NEXT_ID: &str = "next_stream_id";
+pub(super) const NEXT_ID: &str = "next_stream_id";
 const VERSION_LENGTH: usize = 20;
 /// The most pins of a stream.
 pub const MAX_PINS: usize = 1000;
@@ -284,11 +284,16 @@ fn load(database: &Database) -> Result<Vec<StreamInfo>, redb::Error> {
     let mut all = Vec::new();
     for row in table.iter()? {
         let (id, facts) = row?;
-        let stored: Stored = serde_json::from_slice(facts.value()).map_err(corrupted)?;
-        let arn = stored.arn.parse().map_err(corrupted)?;
-        all.push(stored.into_info(StreamId(id.value()), arn));
+        all.push(decode(StreamId(id.value()), facts.value())?);
     }
     Ok(all)
+}
+
+/// Reads a row of the table of streams.
+pub(super) fn decode(id: StreamId, facts: &[u8]) -> Result<StreamInfo, redb::Error> {
+    let stored: Stored = serde_json::from_slice(facts).map_err(corrupted)?;
+    let arn = stored.arn.parse().map_err(corrupted)?;
+    Ok(stored.into_info(id, arn))
 }
 
 /// A stream's facts as they are stored. Fields may be added, as optional ones.
@@ -331,7 +336,8 @@ impl Stored {
     }
 }
 
-fn encode(info: &StreamInfo) -> Result<Vec<u8>, redb::Error> {
+/// A row of the table of streams.
+pub(super) fn encode(info: &StreamInfo) -> Result<Vec<u8>, redb::Error> {
     let info = info.clone();
     let pins = info.pins.iter().map(|pin| (pin.from.as_millis(), pin.to.as_millis()));
     let stored = Stored {
@@ -357,7 +363,8 @@ fn database(error: redb::Error) -> CatalogError {
     CatalogError::Database(error.to_string())
 }
 
-fn new_version() -> Result<String, CatalogError> {
+/// A version that no stream had.
+pub(super) fn new_version() -> Result<String, CatalogError> {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     let mut random = [0; VERSION_LENGTH];
     getrandom::fill(&mut random).map_err(|error| CatalogError::Database(error.to_string()))?;

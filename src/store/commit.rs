@@ -15,6 +15,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
 
 use super::fragments::{FragmentInfo, MediaStream, PersistError};
+use super::held::{Held, HeldBytes};
 use super::index::Record;
 use super::log::entry::{FragmentEntry, Kind, Lsn};
 use super::log::segment::Segments;
@@ -41,6 +42,8 @@ pub struct Committer {
     /// Tells that the queue became shorter.
     room: Notify,
     queue_limit: u64,
+    /// What producers have sent and is not durable.
+    pub held: Arc<HeldBytes>,
     /// Why nothing is written any more.
     poison: OnceLock<String>,
     /// See [`Writer::recyclable_before`].
@@ -65,6 +68,7 @@ enum Request {
     Fragment(Finished),
     Trims { trims: Vec<(Kind, Bytes)>, done: Done },
     Copy { copy: Copy, done: Done },
+    Reserve { stream: Arc<MediaStream>, counter: u64 },
 }
 
 /// Where a thread that waits is told of the outcome.
@@ -92,6 +96,8 @@ pub struct Finished {
     pub entry: FragmentEntry,
     /// Head, cluster and trailer.
     pub body: Vec<Bytes>,
+    /// Counts the body for as long as it is in memory.
+    pub _held: Held,
     /// Stored fragments before this position are known not to be the same.
     pub compared_before: Lsn,
     /// Takes the outcome.
@@ -100,13 +106,19 @@ pub struct Finished {
 
 impl Committer {
     /// A committer whose thread is not running yet.
-    pub fn new(segments: Arc<Segments>, queue_limit: u64, durable: Lsn) -> Self {
+    pub fn new(
+        segments: Arc<Segments>,
+        queue_limit: u64,
+        held: Arc<HeldBytes>,
+        durable: Lsn,
+    ) -> Self {
         Self {
             segments,
             queue: Mutex::default(),
             wanted: Condvar::new(),
             room: Notify::new(),
             queue_limit,
+            held,
             poison: OnceLock::new(),
             recyclable_before: AtomicU64::new(0),
             durable: AtomicU64::new(durable),
@@ -115,28 +127,14 @@ impl Committer {
         }
     }
 
-    /// Starts the thread; it ends after [`Committer::close`].
-    pub fn start(
-        self: &Arc<Self>,
-        writer: Writer,
-        streams: Arc<Streams>,
-    ) -> io::Result<JoinHandle<()>> {
-        let committer = self.clone();
-        let thread = thread::Builder::new().name("store-commit".into());
-        thread.spawn(move || {
-            let thread = Some(rustix::thread::gettid());
-            // Most processes may not; the store works all the same.
-            let _ = rustix::process::setpriority_process(thread, NICE);
-            let _ending = Ending(committer.clone());
-            let (placed, copies, told) = (Vec::new(), Vec::new(), Vec::new());
-            let (by_key, starved) = (HashMap::new(), false);
-            Batch { committer, writer, streams, placed, by_key, copies, told, starved }.run();
-        })
-    }
-
     /// Hands over a fragment.
     pub fn append(&self, fragment: Finished) {
         self.push(Request::Fragment(fragment));
+    }
+
+    /// Asks for `counter` to be logged as given out, so that no later opening gives it again.
+    pub fn reserve(&self, stream: Arc<MediaStream>, counter: u64) {
+        self.push(Request::Reserve { stream, counter });
     }
 
     /// Logs what expired of some streams; blocks until it is durable, with one sync for all.
@@ -205,22 +203,28 @@ impl Committer {
         self.wanted.notify_one();
     }
 
-    /// The next requests, and their bytes; `None` when there will be no more.
-    fn take(&self) -> Option<(Vec<Request>, u64)> {
+    /// Waits for requests; `false` when there will be no more.
+    fn wait_for_requests(&self) -> bool {
         let mut queue = locked(&self.queue);
         while queue.requests.is_empty() {
             if queue.closing {
-                return None;
+                return false;
             }
             queue = wait(&self.wanted, queue);
         }
+        true
+    }
+
+    /// The requests of the next batch, and their bytes.
+    fn take(&self) -> (Vec<Request>, u64) {
+        let mut queue = locked(&self.queue);
         let (mut requests, mut bytes) = (Vec::new(), 0);
         while bytes < MAX_BATCH_BYTES {
             let Some(request) = queue.requests.pop_front() else { break };
             bytes += request.bytes();
             requests.push(request);
         }
-        Some((requests, bytes))
+        (requests, bytes)
     }
 
     fn settled(&self, bytes: u64) {
@@ -238,13 +242,14 @@ impl Request {
         match self {
             Self::Fragment(fragment) => fragment.entry.body_len(),
             Self::Copy { copy, .. } => copy.entry.body_len(),
-            Self::Trims { .. } => 0,
+            Self::Reserve { .. } | Self::Trims { .. } => 0,
         }
     }
 
     fn fail(self, error: PersistError) {
         match self {
             Self::Fragment(fragment) => fragment.fail(error),
+            Self::Reserve { stream, .. } => stream.reservation_failed(),
             // Nobody listens when the caller gave up waiting.
             Self::Trims { done, .. } | Self::Copy { done, .. } => drop(done.send(Err(error))),
         }
@@ -281,8 +286,8 @@ impl Drop for Ending {
     }
 }
 
-/// The thread's state: what is placed in the log and not durable yet.
-struct Batch {
+/// What the thread does, a batch at a time: what is placed in the log and not durable yet.
+pub struct Batch {
     committer: Arc<Committer>,
     writer: Writer,
     streams: Arc<Streams>,
@@ -294,6 +299,7 @@ struct Batch {
     told: Vec<Done>,
     /// Waiting for a free segment was in vain, and would be again.
     starved: bool,
+    reserved: Vec<(Arc<MediaStream>, u64)>,
 }
 
 struct Placed {
@@ -304,14 +310,56 @@ struct Placed {
 }
 
 impl Batch {
-    fn run(mut self) {
-        while let Some((requests, bytes)) = self.committer.take() {
-            for request in requests {
-                self.place(request);
-            }
-            self.flush_or_poison();
-            self.committer.settled(bytes);
+    /// Nothing is placed yet.
+    pub fn new(committer: Arc<Committer>, writer: Writer, streams: Arc<Streams>) -> Self {
+        Self {
+            committer,
+            writer,
+            streams,
+            placed: Vec::new(),
+            by_key: HashMap::new(),
+            reserved: Vec::new(),
+            copies: Vec::new(),
+            told: Vec::new(),
+            starved: false,
         }
+    }
+
+    /// Starts the thread; it ends after [`Committer::close`].
+    pub fn start(self) -> io::Result<JoinHandle<()>> {
+        thread::Builder::new().name("store-commit".into()).spawn(move || {
+            let thread = Some(rustix::thread::gettid());
+            // Most processes may not; the store works all the same.
+            let _ = rustix::process::setpriority_process(thread, NICE);
+            let _ending = Ending(self.committer.clone());
+            self.run();
+        })
+    }
+
+    fn run(mut self) {
+        while self.committer.wait_for_requests() {
+            self.step();
+        }
+        self.finish();
+    }
+
+    /// Makes durable what is queued, one batch of it, and tells the outcomes. `false` when there
+    /// was nothing to do. Simulations call it in place of the thread, when their schedule says.
+    pub fn step(&mut self) -> bool {
+        let (requests, bytes) = self.committer.take();
+        if requests.is_empty() {
+            return false;
+        }
+        for request in requests {
+            self.place(request);
+        }
+        self.flush_or_poison();
+        self.committer.settled(bytes);
+        true
+    }
+
+    /// Ends the log in order, once the queue is empty and closed.
+    pub fn finish(mut self) {
         // Proves the last entries, so that damage to them will be told from a torn tail.
         if self.committer.poisoned().is_none() && self.make_room(0).is_ok() {
             self.writer.place(Kind::Mark, []);
@@ -325,6 +373,13 @@ impl Batch {
         }
         match request {
             Request::Fragment(fragment) => self.place_fragment(fragment),
+            Request::Reserve { stream, counter } => match self.make_room(0) {
+                Ok(()) => {
+                    self.writer.place(Kind::Reserve { stream: stream.id(), counter }, []);
+                    self.reserved.push((stream, counter));
+                }
+                Err(_) => stream.reservation_failed(),
+            },
             Request::Trims { trims, done } => {
                 let placed = trims.into_iter().try_for_each(|(kind, body)| {
                     self.make_room_at_once(body.len() as u64)?;
@@ -434,7 +489,7 @@ impl Batch {
         loop {
             let state = self.streams.state();
             match self.writer.open_segment(state.len() as u64, body_len) {
-                Err(error) if error.kind() == io::ErrorKind::StorageFull && !self.starved => {
+                Err(error) if error.kind() == io::ErrorKind::StorageFull && self.may_wait() => {
                     self.starved = true;
                     self.committer.grown.notify_one();
                     self.committer.segments.wait_for_free(SPACE_PATIENCE);
@@ -445,6 +500,10 @@ impl Batch {
                 }
             }
         }
+    }
+
+    fn may_wait(&self) -> bool {
+        !self.starved && self.committer.segments.is_limited()
     }
 
     fn place_state(&mut self, state: Vec<u8>) {
@@ -465,6 +524,9 @@ impl Batch {
             Ok(durable) => {
                 let recyclable = self.writer.recyclable_before();
                 self.committer.recyclable_before.fetch_max(recyclable, Ordering::AcqRel);
+                for (stream, counter) in self.reserved.drain(..) {
+                    stream.reserved(counter);
+                }
                 for placed in self.placed.drain(..) {
                     publish(placed, &self.committer.segments);
                 }
@@ -485,6 +547,7 @@ impl Batch {
                     let all = std::iter::once(placed.fragment).chain(placed.twins);
                     all.for_each(|fragment| fragment.fail(told.clone()));
                 }
+                self.reserved.drain(..).for_each(|(stream, _)| stream.reservation_failed());
                 self.copies.clear();
                 self.told.drain(..).for_each(|done| drop(done.send(Err(told.clone()))));
             }

@@ -3,18 +3,24 @@
 //!
 //! The only place that opens the store's files.
 
+mod blocks;
 mod memory;
 
+pub use blocks::{BLOCK_BYTES, Blocks};
+pub(super) use memory::MemoryDatabase;
 pub use memory::{Faults, MemoryDisk};
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, IoSlice, IoSliceMut};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::FallocateFlags;
+use rustix::fs::{FallocateFlags, OFlags};
 use rustix::io::ReadWriteFlags;
+
+/// The file of the catalog's database.
+const CATALOG: &str = "catalog.redb";
 
 /// Where a store lives.
 pub trait Disk: Send + Sync + std::fmt::Debug + 'static {
@@ -26,6 +32,9 @@ pub trait Disk: Send + Sync + std::fmt::Debug + 'static {
 
     /// Opens or creates the catalog's database.
     fn catalog(&self) -> Result<redb::Database, redb::DatabaseError>;
+
+    /// The bytes of the catalog's database; `None` when there is none.
+    fn read_catalog(&self) -> io::Result<Option<Vec<u8>>>;
 
     /// The names of all segment files.
     fn list(&self) -> io::Result<Vec<String>>;
@@ -40,6 +49,17 @@ pub trait Disk: Send + Sync + std::fmt::Debug + 'static {
     /// Removes a segment file; readers that have it open may go on.
     fn remove(&self, name: &str) -> io::Result<()>;
 
+    /// Keeps bytes under a name of their own where the store never looks, durably.
+    fn keep_aside(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
+
+    /// Moves a segment file to where the store never looks, durably.
+    fn move_aside(&self, name: &str) -> io::Result<()>;
+
+    /// Moves the catalog's database there; the next [`Disk::catalog`] makes an empty one.
+    fn move_catalog_aside(&self) -> io::Result<()>;
+
+    /// The names of all that was set aside.
+    fn list_aside(&self) -> io::Result<Vec<String>>;
     /// Bytes that the process may still take of the disk. A disk that can not tell has room.
     fn free_bytes(&self) -> io::Result<u64> {
         Ok(u64::MAX)
@@ -61,6 +81,10 @@ pub trait DiskFile: Send + Sync + std::fmt::Debug + 'static {
     /// Writes all of `slices`, one after the other, from `offset` on.
     fn write_at(&self, slices: &mut [IoSlice<'_>], offset: u64) -> io::Result<()>;
 
+    /// Writes `blocks` at `offset`, a multiple of [`BLOCK_BYTES`], and keeps no copy in memory for
+    /// readers: for what is much, or is not read soon.
+    fn write_blocks_at(&self, blocks: &Blocks, offset: u64) -> io::Result<()>;
+
     /// Makes all that was written durable.
     fn sync(&self) -> io::Result<()>;
 }
@@ -81,6 +105,32 @@ impl FileDisk {
 
     fn segment(&self, name: &str) -> PathBuf {
         self.dir.join("log").join(name)
+    }
+
+    /// Where things are set aside, made if it is new.
+    fn aside(&self) -> io::Result<PathBuf> {
+        let aside = self.dir.join("aside");
+        create_dirs(&aside)?;
+        Ok(aside)
+    }
+
+    /// A name in `aside` that nothing has yet: nothing there is ever replaced.
+    fn free_aside(&self, name: &str) -> io::Result<PathBuf> {
+        let aside = self.aside()?;
+        let mut path = aside.join(name);
+        for more in 2.. {
+            if !path.try_exists()? {
+                break;
+            }
+            path = aside.join(format!("{name}.{more}"));
+        }
+        Ok(path)
+    }
+
+    fn move_to_aside(&self, from: &Path, name: &str) -> io::Result<()> {
+        fs::rename(from, self.free_aside(name)?)?;
+        sync_dir(&self.dir.join("aside"))?;
+        sync_dir(from.parent().unwrap_or(&self.dir))
     }
 
     fn create_sized(&self, path: &Path, len: u64) -> io::Result<File> {
@@ -117,10 +167,18 @@ impl Disk for FileDisk {
     }
 
     fn catalog(&self) -> Result<redb::Database, redb::DatabaseError> {
-        let path = self.dir.join("catalog.redb");
+        let path = self.dir.join(CATALOG);
         let database = redb::Database::create(path)?;
         sync_dir(&self.dir).map_err(redb::StorageError::from)?;
         Ok(database)
+    }
+
+    fn read_catalog(&self) -> io::Result<Option<Vec<u8>>> {
+        match fs::read(self.dir.join(CATALOG)) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -131,13 +189,15 @@ impl Disk for FileDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(OpenOptions::new().read(true).write(true).open(self.segment(name))?))
+        let path = self.segment(name);
+        let file = OpenOptions::new().read(true).write(true).open(&path)?;
+        Ok(Arc::new(SegmentFile::new(file, &path)))
     }
 
     fn create(&self, name: &str, len: u64) -> io::Result<Arc<dyn DiskFile>> {
         let path = self.segment(name);
         match self.create_sized(&path, len) {
-            Ok(file) => Ok(Arc::new(file)),
+            Ok(file) => Ok(Arc::new(SegmentFile::new(file, &path))),
             Err(error) => {
                 // The first error is the one worth reporting.
                 let _ = fs::remove_file(&path);
@@ -155,21 +215,62 @@ impl Disk for FileDisk {
         // Without what the file system reserves for its administrator.
         Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
+
+    fn keep_aside(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut file = File::create_new(self.free_aside(name)?)?;
+        io::Write::write_all(&mut file, bytes)?;
+        file.sync_all()?;
+        sync_dir(&self.dir.join("aside"))
+    }
+
+    fn move_aside(&self, name: &str) -> io::Result<()> {
+        self.move_to_aside(&self.segment(name), name)
+    }
+
+    fn move_catalog_aside(&self) -> io::Result<()> {
+        self.move_to_aside(&self.dir.join(CATALOG), CATALOG)
+    }
+
+    fn list_aside(&self) -> io::Result<Vec<String>> {
+        match fs::read_dir(self.dir.join("aside")) {
+            Ok(entries) => entries
+                .map(|entry| Ok(entry?.file_name().into_string().unwrap_or_default()))
+                .collect(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
 }
 
-impl DiskFile for File {
+/// A file that is open twice.
+#[derive(Debug)]
+struct SegmentFile {
+    file: File,
+    /// The same one, past the page cache, where the file system can.
+    direct: Option<File>,
+}
+
+impl SegmentFile {
+    fn new(file: File, path: &Path) -> Self {
+        let mut options = OpenOptions::new();
+        let options = options.write(true).custom_flags(OFlags::DIRECT.bits() as i32);
+        Self { file, direct: options.open(path).ok() }
+    }
+}
+
+impl DiskFile for SegmentFile {
     fn size(&self) -> io::Result<u64> {
-        Ok(self.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.read_exact_at(buffer, offset)
+        self.file.read_exact_at(buffer, offset)
     }
 
     fn read_cached_at(&self, buffer: &mut [u8], offset: u64) -> bool {
         let len = buffer.len();
         let slices = &mut [IoSliceMut::new(buffer)];
-        let read = rustix::io::preadv2(self, slices, offset, ReadWriteFlags::NOWAIT);
+        let read = rustix::io::preadv2(&self.file, slices, offset, ReadWriteFlags::NOWAIT);
         read.is_ok_and(|read| read == len)
     }
 
@@ -179,7 +280,7 @@ impl DiskFile for File {
         IoSlice::advance_slices(&mut slices, 0);
         while !slices.is_empty() {
             let some = &slices[..slices.len().min(MAX_SLICES)];
-            match rustix::io::pwritev(self, some, offset) {
+            match rustix::io::pwritev(&self.file, some, offset) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     offset += written as u64;
@@ -192,8 +293,20 @@ impl DiskFile for File {
         Ok(())
     }
 
+    fn write_blocks_at(&self, blocks: &Blocks, offset: u64) -> io::Result<()> {
+        let direct = self.direct.as_ref().map(|file| file.write_all_at(blocks.bytes(), offset));
+        match direct {
+            // Some devices want larger blocks than ours.
+            None => self.file.write_all_at(blocks.bytes(), offset),
+            Some(Err(error)) if error.kind() == io::ErrorKind::InvalidInput => {
+                self.file.write_all_at(blocks.bytes(), offset)
+            }
+            Some(written) => written,
+        }
+    }
+
     fn sync(&self) -> io::Result<()> {
-        self.sync_data()
+        self.file.sync_data()
     }
 }
 

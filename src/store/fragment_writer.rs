@@ -107,7 +107,8 @@ impl FragmentWriter {
         let mut body = vec![self.open.head.clone()];
         body.extend(self.open.pieces());
         let (stream, entry) = (self.stream.clone(), self.entry(duration));
-        let finished = Finished { stream, entry, body, compared_before, done };
+        let _held = committer.held.hold(entry.body_len());
+        let finished = Finished { stream, entry, body, _held, compared_before, done };
         if self.stream.state().deleted {
             return finished.fail(PersistError::StreamDeleted);
         }

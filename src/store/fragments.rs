@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::commit::Committer;
 use super::cursor::Cursor;
 use super::fragment_writer::FragmentWriter;
+use super::held::Receiving;
 use super::index::Record;
 use super::locked;
 use super::log::entry::{FormatId, FragmentEntry, HEADER_BYTES};
@@ -178,7 +179,15 @@ impl MediaStream {
         self.committer.ready().await;
     }
 
-    /// Takes the next number and opens a fragment: readers at the tail see it begin at once.
+    /// A producer's share of the memory for media that is not durable. Whoever receives media keeps
+    /// one per connection, tells it what it holds, and awaits [`Receiving::room`] before it reads
+    /// more: that bounds what all open fragments together take.
+    pub fn receiving(&self) -> Receiving {
+        self.committer.held.receiving()
+    }
+
+    /// Takes the next number and opens a fragment: readers at the tail see it begin at
+    /// once (after an opening: once the log knows that the number is given out).
     /// `head` is what makes the chunk a complete file by itself.
     pub fn begin(
         self: &Arc<Self>,
@@ -189,12 +198,16 @@ impl MediaStream {
         let mut state = self.state();
         let number = state.next_number(&self.clock);
         let open = Arc::new(OpenFragment::new(number, producer, format, head));
-        if state.deleted {
+        let to_reserve = if state.deleted {
             open.settle(Fate::StreamDeleted);
+            None
         } else {
-            state.open.insert(number.counter(), open.clone());
-        }
+            state.begin(open.clone())
+        };
         drop(state);
+        if let Some(counter) = to_reserve {
+            self.committer.reserve(self.clone(), counter);
+        }
         self.wake();
         FragmentWriter::new(self.clone(), open)
     }
@@ -341,7 +354,7 @@ impl MediaStream {
             return false;
         }
         state.insert(record, segments);
-        if let Some(open) = state.open.remove(&record.number.counter()) {
+        if let Some(open) = state.close(record.number) {
             open.settle(Fate::Persisted(record.info()));
         }
         drop(state);
@@ -349,9 +362,20 @@ impl MediaStream {
         true
     }
 
+    /// The log knows that numbers up to `counter` are given out.
+    pub(super) fn reserved(&self, counter: u64) {
+        self.state().reserved(counter);
+        self.wake();
+    }
+
+    /// The log could not be told.
+    pub(super) fn reservation_failed(&self) {
+        self.state().reservation_failed();
+    }
+
     /// Ends an open fragment that will not be persisted.
     pub(super) fn settle(&self, number: FragmentNumber, fate: Fate) {
-        if let Some(open) = self.state().open.remove(&number.counter()) {
+        if let Some(open) = self.state().close(number) {
             open.settle(fate);
         }
         self.wake();
@@ -361,9 +385,7 @@ impl MediaStream {
     pub(super) fn delete(&self) {
         let mut state = self.state();
         state.deleted = true;
-        for open in std::mem::take(&mut state.open).into_values() {
-            open.settle(Fate::StreamDeleted);
-        }
+        state.close_all().for_each(|open| open.settle(Fate::StreamDeleted));
         drop(state);
         self.wake();
         // Nobody finds them any more. The commit thread may want the lock.

@@ -10,17 +10,21 @@
 //! - `log`: the append-only segments
 //! - `index`: a stream's persisted fragments; `tail`: its open ones; `streams`: both together
 //! - `commit`: the thread that makes many fragments durable with one sync; `twin`: re-sent ones
+//! - `held`: how much media is held in memory before it is durable
 //! - `fragments`: one stream; `fragment_writer`, `cursor`: how it is written and read
 //! - `catalog`: what streams exist
 //! - `kept`, `retention`: what of a stream has expired
 //! - `space`: what goes when space runs out, and the freeing of segments
+//! - [`check`]: verifies and repairs a store that nobody has open
 
 mod catalog;
+pub mod check;
 mod commit;
 mod cursor;
 pub mod disk;
 mod fragment_writer;
 mod fragments;
+mod held;
 mod index;
 mod kept;
 mod log;
@@ -40,6 +44,7 @@ pub use fragments::{
     Chunk, FragmentInfo, MediaStream, Order, PersistError, ReadError, Start, TornFragment,
 };
 
+pub use held::Receiving;
 pub use log::entry::FormatId;
 pub use space::SpaceReport;
 
@@ -53,8 +58,9 @@ use bytes::Bytes;
 
 use crate::clock::Clock;
 use crate::types::{Millis, ServerTimestamp, StreamId};
-use commit::Committer;
+use commit::{Batch, Committer};
 use disk::{Disk, FileDisk};
+use held::HeldBytes;
 use log::entry::Kind;
 use log::recovery::{RecoverError, Recovered, recover};
 use log::segment::Limits;
@@ -62,6 +68,10 @@ use log::{prepare, writer::Writer};
 use retention::{Expired, Rule};
 use space::Emptying;
 use streams::{Recovering, Streams};
+
+/// Bytes per second of appends above which free segments are not written beforehand: that would
+/// write everything twice, just when the device is busiest.
+const PREWRITE_BELOW: u64 = 128 << 20;
 
 /// What the store may use; every default is decided in `config.rs`.
 #[derive(Clone, Debug)]
@@ -74,11 +84,14 @@ pub struct Options {
     pub spare_segments: usize,
     /// Bytes that may wait for the disk before [`MediaStream::ready`] makes producers wait.
     pub queue_bytes: u64,
+    /// Bytes of media that may be held in memory before they are durable, over all producers; see
+    /// [`MediaStream::receiving`].
+    pub held_bytes: u64,
     /// How long a stream with a retention of zero hours keeps fragments for its live readers.
     pub unretained_keep: Millis,
     /// Bytes that all segment files may take together.
     pub quota: Option<u64>,
-    /// Bytes that stay free on the disk.
+    /// Bytes that stay free on the disk; 0 is no floor.
     pub floor: u64,
 }
 
@@ -89,6 +102,7 @@ impl Default for Options {
             prepared_segments: 2,
             spare_segments: 8,
             queue_bytes: 128 << 20,
+            held_bytes: 512 << 20,
             unretained_keep: Millis(5 * 60_000),
             quota: None,
             floor: 0,
@@ -162,29 +176,38 @@ impl Store {
         if !disk.lock().map_err(|source| failed("lock the data directory", source))? {
             return Err(OpenError::Locked);
         }
-        let opened = Self::open_locked(disk.clone(), options, clock);
+        let limits = options.limits();
+        let opened = Self::open_idle(disk.clone(), options, limits, clock);
+        let opened = opened.and_then(|(store, work, report)| {
+            store.start(work)?;
+            Ok((store, report))
+        });
         if opened.is_err() {
             disk.unlock();
         }
         opened
     }
 
-    fn open_locked(
+    /// Opens a store on a locked disk; the work of its threads is its caller's to do.
+    fn open_idle(
         disk: Arc<dyn Disk>,
         options: Options,
+        limits: Limits,
         clock: Clock,
-    ) -> Result<(Self, OpenReport), OpenError> {
+    ) -> Result<(Self, Batch, OpenReport), OpenError> {
         let database = disk.catalog().map_err(|e| OpenError::Catalog(e.to_string()))?;
         let known = Catalog::load(&database).map_err(|e| OpenError::Catalog(e.to_string()))?;
         let mut recovering = Recovering::new(known.iter().map(|info| info.id));
         let apply = |segments: &_, event| recovering.apply(segments, event);
-        let recovered = recover(disk.clone(), options.limits(), apply)?;
+        let recovered = recover(disk.clone(), limits, apply)?;
         let Recovered { segments, resume, torn_tail_bytes, damage } = recovered;
         let report = OpenReport { torn_tail_bytes, damage, fragments: recovering.fragments() };
 
         let writer = Writer::new(segments.clone(), resume);
         let durable = writer.durable();
-        let committer = Arc::new(Committer::new(segments.clone(), options.queue_bytes, durable));
+        let held = Arc::new(HeldBytes::new(options.held_bytes));
+        let committer =
+            Arc::new(Committer::new(segments.clone(), options.queue_bytes, held, durable));
         let streams = Arc::new(Streams::new(recovering, committer.clone(), clock.clone()));
         let catalog = Catalog::new(database, known, streams.clone());
         let store = Self {
@@ -198,13 +221,17 @@ impl Store {
             keeping: Mutex::default(),
             totals: space::Totals::default(),
         };
-        // Dropping the store ends the threads that were started, should the second not start.
+        Ok((store, Batch::new(committer, writer, streams), report))
+    }
+
+    /// Starts the threads. Dropping the store ends the first, should the second not start.
+    fn start(&self, work: Batch) -> Result<(), OpenError> {
         let thread_failed = |source| failed("start a thread", source);
-        let prepare = prepare::start(segments).map_err(thread_failed)?;
-        locked(&store.threads).push(prepare);
-        let commit = committer.start(writer, streams).map_err(thread_failed)?;
-        locked(&store.threads).push(commit);
-        Ok((store, report))
+        let prepare = prepare::start(self.committer.segments.clone()).map_err(thread_failed)?;
+        locked(&self.threads).push(prepare);
+        let commit = work.start().map_err(thread_failed)?;
+        locked(&self.threads).push(commit);
+        Ok(())
     }
 
     /// What streams exist.
@@ -334,6 +361,11 @@ impl Store {
         self.committer.segments.used_bytes()
     }
 
+    /// Bytes of media that producers have sent and that are not durable yet.
+    pub fn held_bytes(&self) -> u64 {
+        self.committer.held.bytes()
+    }
+
     /// Waits until all that was handed over is synced, and stops the commit thread. Blocks.
     /// Later writes fail; reading goes on.
     pub fn close(&self) {
@@ -363,6 +395,7 @@ impl Options {
             spare: self.spare_segments,
             quota: self.quota,
             floor: self.floor,
+            prewrite_below: PREWRITE_BELOW,
         }
     }
 }

@@ -137,7 +137,7 @@ impl Step {
         }
         // What is being received belongs where it began, and is looked at again when it is there.
         let before = fates.len();
-        fates.extend(state.open.range(at..end).map(|(&counter, _)| (counter, true)));
+        fates.extend(state.receiving(at..end).map(|counter| (counter, true)));
         let recheck = space.recheck || fates.len() > before;
         fates.sort_unstable();
         let (alive, dead) = runs(&fates);

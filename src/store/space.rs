@@ -65,6 +65,9 @@ pub struct Totals {
 /// Bytes that must be freed for the log to go on within its limits.
 pub fn lacking(committer: &Committer) -> io::Result<u64> {
     let segments = &committer.segments;
+    if !segments.is_limited() {
+        return Ok(0);
+    }
     while segments.room()? < 0 && segments.remove_free()? {}
     let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
     let headroom = signed(HEADROOM_SEGMENTS * segments.segment_bytes());

@@ -21,8 +21,9 @@ use crate::types::{FragmentNumber, Millis, ServerTimestamp, StreamId};
 /// More than this between a fragment's end and the next one's start, or an overlap of more, is
 /// a break of the stream.
 const BREAK_MILLIS: Millis = Millis(50);
-/// After an opening, numbers go on behind the next multiple of this, so that those which live
-/// readers saw of fragments that were never persisted do not come again.
+/// After an opening, numbers go on behind the next multiple of this after the largest that the log
+/// knows, so that those which live readers saw of fragments that were never persisted do not come
+/// again. Before more are shown, the log gets to know a larger one.
 const COUNTER_STEP: u64 = 1000;
 
 /// How many fragments are taken out of the index at once: the commit thread may want the lock.
@@ -33,13 +34,20 @@ pub const STEP_FRAGMENTS: usize = 256;
 pub struct State {
     /// What is persisted.
     pub index: Index,
-    /// What is being received, by counter.
+    /// What is being received, by counter, and may be seen by readers.
     pub open: BTreeMap<u64, Arc<OpenFragment>>,
+    /// What is being received under numbers that the log does not know yet. Nobody may see them: a
+    /// later opening could give them again.
+    unreserved: BTreeMap<u64, Arc<OpenFragment>>,
+    /// Whether a reservation is on its way to the log.
+    reserving: bool,
     /// The stream is gone.
     pub deleted: bool,
     last_counter: u64,
     last_server: ServerTimestamp,
-    persisted_counter: u64,
+    /// The largest counter in the log, persisted or reserved. A later opening goes on behind
+    /// [`reserved_by`] it.
+    logged_counter: u64,
     persisted_server: ServerTimestamp,
     /// What has not expired.
     pub kept: Kept,
@@ -72,6 +80,44 @@ impl State {
         FragmentNumber::new(self.last_counter, self.last_server, random)
     }
 
+    /// Takes in a fragment that begins. Returns the counter that has to be logged as given out,
+    /// when it is time for that: early enough, usually, for nobody to notice.
+    pub fn begin(&mut self, open: Arc<OpenFragment>) -> Option<u64> {
+        let reserved = reserved_by(self.logged_counter);
+        let counter = open.number.counter();
+        let place = if counter <= reserved { &mut self.open } else { &mut self.unreserved };
+        place.insert(counter, open);
+        let due = counter + COUNTER_STEP / 2 > reserved && !self.reserving;
+        self.reserving |= due;
+        due.then_some(counter.max(reserved + 1))
+    }
+
+    /// The log has `counter`: shows what was held back for it.
+    pub fn reserved(&mut self, counter: u64) {
+        self.reserving = false;
+        self.logged_counter = self.logged_counter.max(counter);
+        let held_back = self.unreserved.split_off(&(reserved_by(self.logged_counter) + 1));
+        let mut shown = std::mem::replace(&mut self.unreserved, held_back);
+        self.open.append(&mut shown);
+    }
+
+    /// The log does not have it: the next fragment that begins asks again.
+    pub fn reservation_failed(&mut self) {
+        self.reserving = false;
+    }
+
+    /// Takes out a fragment that is no longer open.
+    pub fn close(&mut self, number: FragmentNumber) -> Option<Arc<OpenFragment>> {
+        let counter = number.counter();
+        self.open.remove(&counter).or_else(|| self.unreserved.remove(&counter))
+    }
+
+    /// Takes out all open fragments.
+    pub fn close_all(&mut self) -> impl Iterator<Item = Arc<OpenFragment>> {
+        let open = std::mem::take(&mut self.open).into_values();
+        open.chain(std::mem::take(&mut self.unreserved).into_values())
+    }
+
     /// After every number that was given out.
     pub fn last_number(&self) -> FragmentNumber {
         FragmentNumber::new(self.last_counter, ServerTimestamp::MAX, u32::MAX)
@@ -99,10 +145,8 @@ impl State {
     /// Makes a durable fragment findable.
     pub fn insert(&mut self, record: Record, segments: &Segments) {
         let number = record.number;
-        if number.counter() > self.persisted_counter {
-            self.persisted_counter = number.counter();
-            self.persisted_server = number.server_timestamp();
-        }
+        self.logged_counter = self.logged_counter.max(number.counter());
+        self.persisted_server = self.persisted_server.max(number.server_timestamp());
         if self.index.insert(record) {
             segments.retain(record.lsn, record.log_bytes(), record.server());
             self.space.bytes += record.log_bytes();
@@ -125,6 +169,12 @@ impl State {
         taken.len() as u64
     }
 
+    /// The counters of those that are being received, in no order.
+    pub fn receiving(&self, counters: Range<u64>) -> impl Iterator<Item = u64> {
+        let held_back = self.unreserved.range(counters.clone());
+        self.open.range(counters).chain(held_back).map(|(&counter, _)| counter)
+    }
+
     /// Takes some of a deleted stream's fragments; `false` when none were left.
     pub fn take_some(&mut self, segments: &Segments) -> bool {
         let last = self.index.since(0).take(STEP_FRAGMENTS).last().map(Record::counter);
@@ -145,7 +195,7 @@ impl State {
         StateRecord {
             stream,
             kept: self.kept.clone(),
-            last_counter: self.persisted_counter,
+            last_counter: self.logged_counter,
             last_server: self.persisted_server,
             edge: self.edge,
         }
@@ -182,16 +232,21 @@ impl State {
 
     fn recover_state(&mut self, record: &StateRecord, segments: &Segments) {
         self.edge = record.edge;
-        self.persisted_counter = self.persisted_counter.max(record.last_counter);
+        self.logged_counter = self.logged_counter.max(record.last_counter);
         self.persisted_server = self.persisted_server.max(record.last_server);
         self.recover_kept(&record.kept, segments);
     }
 
     fn finish_recovery(&mut self) {
-        self.last_counter = (self.persisted_counter / COUNTER_STEP + 1) * COUNTER_STEP;
+        self.last_counter = reserved_by(self.logged_counter);
         self.last_server = self.persisted_server;
         self.space.recheck = true;
     }
+}
+
+/// Up to where a counter in the log lets numbers be given out.
+fn reserved_by(counter: u64) -> u64 {
+    (counter / COUNTER_STEP + 1) * COUNTER_STEP
 }
 
 fn edge_fragment(entry: &FragmentEntry) -> EdgeFragment {
@@ -270,6 +325,11 @@ impl Recovering {
     /// Takes in what the log says next.
     pub fn apply(&mut self, segments: &Segments, event: Event) {
         match event {
+            Event::Entry(Header { kind: Kind::Reserve { stream, counter }, .. }) => {
+                if let Some(state) = self.states.get_mut(&stream) {
+                    state.reserved(counter);
+                }
+            }
             Event::Entry(Header { lsn, kind, .. }) => {
                 let Some(entry) = kind.fragment() else { return };
                 match self.states.get_mut(&entry.stream) {

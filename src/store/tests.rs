@@ -1,11 +1,14 @@
 //! The store as its callers see it, on a disk in memory that crashes and fails.
 
 mod catalog;
+mod check;
 mod crash;
 mod faults;
 mod live;
+mod numbers;
 mod pins;
 mod retention;
+mod simulation;
 mod space;
 mod twins;
 

@@ -23,6 +23,7 @@ const WATCHED: Duration = Duration::from_secs(8);
 const PEER_STREAMS: usize = 20;
 const STREAMS: [usize; 3] = [20, 100, 300];
 const ACK_STREAMS: usize = 300;
+const ONE_CORE_STREAMS: usize = 500;
 const FULL_SPEED_CONNECTIONS: usize = 16;
 /// What each of those connections sends, in seconds of media.
 const FULL_SPEED_SECONDS: u64 = 1_200;
@@ -39,7 +40,7 @@ pub fn real_time() -> io::Result<()> {
         let idle = server.resident()?;
         let (cpu, seen) = std::thread::scope(|scope| {
             let watch = scope.spawn(|| cpu_at_work(&server));
-            let seen = run(&server, streams, &load, true)?;
+            let seen = run(&server, "load", streams, &load, true)?;
             let cpu = watch.join().map_err(|_| io::Error::other("the watch panicked"))??;
             io::Result::Ok((cpu, seen))
         })?;
@@ -64,7 +65,7 @@ pub fn acks() -> io::Result<()> {
     let dir = directory()?;
     let (mut append, mut overwrite) = (bare_append(dir.path())?, bare_overwrite(dir.path())?);
     let server = Server::start()?;
-    let mut acks = run(&server, ACK_STREAMS, &load, true)?.acks;
+    let mut acks = run(&server, "load", ACK_STREAMS, &load, true)?.acks;
     drop(server);
     // The machine's other load changes: half before, half after.
     append.0.extend(bare_append(dir.path())?.0);
@@ -94,7 +95,7 @@ pub fn full_speed() -> io::Result<()> {
     let before = bare_sequential()?;
     let server = Server::start()?;
     let start = std::time::Instant::now();
-    let seen = run(&server, FULL_SPEED_CONNECTIONS, &load, false)?;
+    let seen = run(&server, "load", FULL_SPEED_CONNECTIONS, &load, false)?;
     let elapsed = start.elapsed();
     let cpu = server.cpu()?;
     drop(server);
@@ -110,9 +111,43 @@ pub fn full_speed() -> io::Result<()> {
     Ok(())
 }
 
-/// Uploads `load` to that many streams of the server at once.
-pub fn run(server: &Server, streams: usize, load: &Load, paced: bool) -> io::Result<Seen> {
-    (0..streams).try_for_each(|at| server.create_stream(&format!("load-{at}")))?;
+/// The server with one core for very many cameras, the load with another.
+pub fn one_core() -> io::Result<()> {
+    println!("{ONE_CORE_STREAMS} cameras of 1 Mbit/s, the server on one core, {SECONDS} s");
+    let load = media::load(SECONDS, FRAGMENT_MS)?;
+    let server = Server::start_on_core(0)?;
+    // The threads that are started from here on inherit it.
+    let mut others = rustix::thread::sched_getaffinity(None)?;
+    others.unset(0);
+    rustix::thread::sched_setaffinity(None, &others)?;
+    let (cpu, mut seen) = std::thread::scope(|scope| {
+        let watch = scope.spawn(|| cpu_at_work(&server));
+        let seen = run(&server, "load", ONE_CORE_STREAMS, &load, true)?;
+        let cpu = watch.join().map_err(|_| io::Error::other("the watch panicked"))??;
+        io::Result::Ok((cpu, seen))
+    })?;
+    let late = seen.acks.0.iter().filter(|ack| ack.as_millis() > u128::from(FRAGMENT_MS)).count();
+    println!(
+        "{} acks: p50 {:.1} ms, p99 {:.1} ms, worst {:.0} ms; {late} came later than the next \
+         fragment; {:.2} of the core in use",
+        seen.acks.0.len(),
+        ms(seen.acks.quantile(0.5)),
+        ms(seen.acks.quantile(0.99)),
+        ms(seen.acks.quantile(1.0)),
+        cpu.as_secs_f64() / WATCHED.as_secs_f64(),
+    );
+    Ok(())
+}
+
+/// Uploads `load` to that many new streams of the server at once, called `name-0` and so on.
+pub fn run(
+    server: &Server,
+    name: &str,
+    streams: usize,
+    load: &Load,
+    paced: bool,
+) -> io::Result<Seen> {
+    (0..streams).try_for_each(|at| server.create_stream(&format!("{name}-{at}")))?;
     let load = Arc::new(load.clone());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -120,7 +155,7 @@ pub fn run(server: &Server, streams: usize, load: &Load, paced: bool) -> io::Res
             .map(|at| {
                 // Cameras do not start together.
                 let start = Instant::now() + Duration::from_millis(at as u64 * 997 % 1000);
-                let head = server.put_media_head(&format!("load-{at}"));
+                let head = server.put_media_head(&format!("{name}-{at}"));
                 tokio::spawn(upload(server.address, head, load.clone(), start, paced))
             })
             .collect();

@@ -9,6 +9,7 @@ mod load;
 mod log_designs;
 mod media;
 mod peers;
+mod readers;
 mod segments;
 mod server;
 mod stats;
@@ -22,6 +23,8 @@ const BENCHES: &[Bench] = &[
     ("ingest", "CPU per stream-second / nginx-rtmp with HLS and record", ingest::real_time),
     ("full-speed", "durable PutMedia / a bare sequential write", ingest::full_speed),
     ("segments", "HLS segments and playlists per second / nginx with files", segments::run),
+    ("one-core", "500 cameras with the server on one core: late acks", ingest::one_core),
+    ("slow-readers", "acks beside ten slow readers of old data / acks alone", readers::run),
     ("store-append", "the store alone: durable ingest and acknowledgements", store_append::run),
     ("expiry", "PERSISTED acks while a million fragments expire / without", expiry::run),
     ("log-designs", "three ways to make many small appends durable", log_designs::run),

@@ -36,7 +36,7 @@ end
 pub fn run() -> io::Result<()> {
     let server = Server::start()?;
     let load = media::load(SECONDS, FRAGMENT_MS)?.whole_fragments();
-    ingest::run(&server, 1, &load, false)?;
+    ingest::run(&server, "load", 1, &load, false)?;
     let on_demand = Playlist::open(&server, &on_demand_session()?)?;
     let live = Playlist::open(&server, r#"{"StreamName":"load-0"}"#)?;
     let segments = on_demand.segments(&server)?;

@@ -1,6 +1,8 @@
 //! The server as a process of its own, started on a free port; its CPU time is read from the
 //! system.
 
+use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -10,6 +12,8 @@ use std::time::Duration;
 use kinora::clock::Clock;
 use kinora::wire::sigv4::{self, Credentials, Request, Target};
 
+use rustix::fs::Advice;
+
 use crate::stats::directory;
 
 /// A running `kinora serve`; killed when dropped.
@@ -18,19 +22,29 @@ pub struct Server {
     /// Where it listens.
     pub address: SocketAddr,
     credentials: Credentials,
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
 }
 
 /// A child that does not outlive its value.
 pub struct Process(pub Child);
 
 impl Server {
-    /// Starts the server on a new data directory on the disk under test: the one just built, or
-    /// `KINORA_BENCH_SERVER`, another build of it to compare with.
+    /// Starts the server, or that in `KINORA_BENCH_SERVER`, on a new data directory on the disk
+    /// under test.
     pub fn start() -> io::Result<Self> {
+        Self::start_with(Command::new(binary()))
+    }
+
+    /// Starts the server such that it has one core and no other.
+    pub fn start_on_core(core: usize) -> io::Result<Self> {
+        let mut command = Command::new("taskset");
+        command.args(["--cpu-list", &core.to_string()]).arg(binary());
+        Self::start_with(command)
+    }
+
+    fn start_with(mut command: Command) -> io::Result<Self> {
         let data = directory()?;
-        let built = || env!("CARGO_BIN_EXE_kinora").into();
-        let child = Command::new(std::env::var_os("KINORA_BENCH_SERVER").unwrap_or_else(built))
+        let child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data.path())
             .stdout(Stdio::piped())
@@ -43,7 +57,7 @@ impl Server {
         let address = line.trim().rsplit('/').next().unwrap_or_default();
         let address = address.parse().map_err(|_| io::Error::other(format!("started: {line}")))?;
         let credentials = credentials(data.path())?;
-        Ok(Self { process, address, credentials, _data: data })
+        Ok(Self { process, address, credentials, data })
     }
 
     /// CPU time that the server used so far, of all its threads.
@@ -75,14 +89,28 @@ impl Server {
         head.into_bytes()
     }
 
-    /// A signed JSON request.
+    /// Takes what the server stored out of the page cache.
+    pub fn forget_pages(&self) -> io::Result<()> {
+        for entry in std::fs::read_dir(self.data.path().join("log"))? {
+            let file = File::open(entry?.path())?;
+            rustix::fs::fadvise(&file, 0, None, Advice::DontNeed)?;
+        }
+        Ok(())
+    }
+
+    /// Sends a signed JSON request; the answer's body.
     pub fn call(&self, operation: &str, body: &str) -> io::Result<String> {
+        let answer = self.exchange(&self.request(operation, body))?;
+        String::from_utf8(answer).map_err(io::Error::other)
+    }
+
+    /// A signed JSON request.
+    pub fn request(&self, operation: &str, body: &str) -> String {
         let headers = [("connection", "close"), ("host", "127.0.0.1")];
         let hash = sigv4::payload_hash(body.as_bytes());
         let mut request = self.head(operation, &headers, &hash);
         request.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
-        let answer = self.exchange(&request)?;
-        String::from_utf8(answer).map_err(io::Error::other)
+        request
     }
 
     /// Creates a stream that keeps what it gets.
@@ -152,6 +180,12 @@ impl Drop for Process {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// The server just built, or another build of it to compare with.
+fn binary() -> OsString {
+    let built = || env!("CARGO_BIN_EXE_kinora").into();
+    std::env::var_os("KINORA_BENCH_SERVER").unwrap_or_else(built)
 }
 
 fn credentials(data: &Path) -> io::Result<Credentials> {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 pub const APPEND_BYTES: usize = 128 << 10;
 
 /// How long single operations took.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Latencies(pub Vec<Duration>);
 
 impl Latencies {

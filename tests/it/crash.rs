@@ -11,7 +11,7 @@ use crate::kvs::frames_of;
 use crate::producer::{Head, Producer};
 use crate::support::Server;
 
-/// Rounds of kill and restart on one data directory.
+/// Rounds of kill and restart on one data directory, where `KINORA_KILLS` does not say how many.
 const ROUNDS: u64 = 12;
 const PRODUCERS: u64 = 4;
 
@@ -45,10 +45,23 @@ fn produce(mut producer: Producer, first_ms: u64, frame_bytes: usize) -> Sent {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_fragments_survive_kill_9_byte_for_byte() {
+    let rounds = std::env::var("KINORA_KILLS").ok().and_then(|text| text.parse().ok());
+    let (mut left, mut total) = (rounds.unwrap_or(ROUNDS), 0);
+    while left > 0 {
+        // Each directory is killed a dozen times, so that what is compared at the end fits in memory.
+        let rounds = left.min(ROUNDS);
+        total += kill_and_compare(rounds, left).await;
+        left -= rounds;
+    }
+    println!("{total} acknowledged fragments survived {} kills", rounds.unwrap_or(ROUNDS));
+}
+
+/// Kills a server so many times; how many fragments it had acknowledged and still has.
+async fn kill_and_compare(rounds: u64, salt: u64) -> usize {
     let mut data = tempfile::tempdir().expect("a temporary folder");
-    let seed = u64::from(std::process::id());
+    let seed = u64::from(std::process::id()).wrapping_add(salt << 32);
     let mut acknowledged: BTreeMap<String, Vec<(FragmentNumber, u64, usize)>> = BTreeMap::new();
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         let server = Server::start_in(data, &[]);
         let mut uploads = Vec::new();
         for at in 0..PRODUCERS {
@@ -89,6 +102,6 @@ async fn acknowledged_fragments_survive_kill_9_byte_for_byte() {
         }
         total += sent.len();
     }
-    assert!(total > ROUNDS as usize, "the rounds acknowledged only {total} fragments");
-    println!("{total} acknowledged fragments survived {ROUNDS} kills");
+    assert!(total as u64 > rounds, "the rounds acknowledged only {total} fragments");
+    total
 }

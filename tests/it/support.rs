@@ -54,6 +54,23 @@ impl Server {
         Self::launch(command, tempfile::tempdir().expect("a directory"), ANY_PORT, &[])
     }
 
+    /// With a process whose writes [`Server::limit_files`] can make fail.
+    pub fn start_limitable() -> Self {
+        // A process that ignores the signal gets the error instead, and `exec` keeps that.
+        let mut command = command_of("sh");
+        let program = env!("CARGO_BIN_EXE_kinora");
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", program]);
+        Self::launch(command, tempfile::tempdir().expect("a directory"), ANY_PORT, &[])
+    }
+
+    /// Lets every write of the server behind so many bytes of a file fail from now on.
+    pub fn limit_files(&self, bytes: u64) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        let limit = rustix::process::Rlimit { current: Some(bytes), maximum: Some(bytes) };
+        rustix::process::prlimit(Some(pid), rustix::process::Resource::Fsize, limit)
+            .expect("our own child");
+    }
+
     /// On a data directory that exists.
     pub fn start_in(dir: TempDir, arguments: &[&str]) -> Self {
         Self::launch(command(), dir, ANY_PORT, arguments)
@@ -264,7 +281,11 @@ impl Random {
 
 /// `kinora` without settings of the machine that runs the tests.
 pub fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kinora"));
+    command_of(env!("CARGO_BIN_EXE_kinora"))
+}
+
+fn command_of(program: &str) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("KINORA_")) {
         command.env_remove(name);
     }

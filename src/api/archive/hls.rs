@@ -216,7 +216,7 @@ impl From<Error> for ApiError {
             Error::Media(_) | Error::Package(_) => {
                 Self::new(ErrorKind::InvalidMediaFrame, format!("{error}."))
             }
-            Error::Store(_) => Self::internal(error),
+            Error::Store(_) | Error::Interrupted => Self::internal(error),
         }
     }
 }

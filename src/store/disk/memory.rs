@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-use super::{Disk, DiskFile};
-use crate::store::locked;
+use super::{Blocks, Disk, DiskFile};
+use crate::store::{locked, wait};
 
 /// What a device writes as one.
 const SECTOR: usize = 512;
@@ -14,6 +14,8 @@ const SECTOR: usize = 512;
 #[derive(Clone, Debug)]
 pub struct MemoryDisk {
     shared: Arc<Mutex<Shared>>,
+    /// Tells that the disk no longer stalls.
+    resumed: Arc<Condvar>,
     /// Handles from before a crash no longer work.
     generation: u64,
 }
@@ -34,11 +36,14 @@ struct Shared {
     generation: u64,
     locked: bool,
     faults: Faults,
+    stalled: bool,
+    cached: bool,
     files: BTreeMap<String, Arc<Mutex<Content>>>,
     catalog: Arc<Mutex<Vec<u8>>>,
+    aside: Vec<(String, Vec<u8>)>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Content {
     /// What reads see.
     current: Vec<u8>,
@@ -52,7 +57,28 @@ impl MemoryDisk {
     /// An empty disk.
     #[allow(clippy::new_without_default, reason = "a disk is made on purpose")]
     pub fn new() -> Self {
-        Self { shared: Arc::default(), generation: 0 }
+        Self { shared: Arc::default(), resumed: Arc::default(), generation: 0 }
+    }
+
+    /// A disk of its own with the same content.
+    pub fn copy_of(other: &Self) -> Self {
+        let other = locked(&other.shared);
+        let copy = |file: &Arc<Mutex<Content>>| Arc::new(Mutex::new(locked(file).clone()));
+        let files = other.files.iter().map(|(name, file)| (name.clone(), copy(file))).collect();
+        let catalog = Arc::new(Mutex::new(locked(&other.catalog).clone()));
+        let shared = Shared { files, catalog, ..Shared::default() };
+        Self { shared: Arc::new(Mutex::new(shared)), ..Self::new() }
+    }
+
+    /// Whether reads need no waiting for the device; otherwise all take the slow way.
+    pub fn set_cached(&self, cached: bool) {
+        locked(&self.shared).cached = cached;
+    }
+
+    /// Lets writes and syncs hang, as on a device that does not answer, or go on.
+    pub fn set_stalled(&self, stalled: bool) {
+        locked(&self.shared).stalled = stalled;
+        self.resumed.notify_all();
     }
 
     /// Sets what goes wrong from now on.
@@ -86,7 +112,10 @@ impl MemoryDisk {
         shared.generation += 1;
         shared.locked = false;
         shared.faults = Faults::default();
-        Self { shared: self.shared.clone(), generation: shared.generation }
+        shared.stalled = false;
+        self.resumed.notify_all();
+        let (generation, resumed) = (shared.generation, self.resumed.clone());
+        Self { shared: self.shared.clone(), resumed, generation }
     }
 
     /// Flips one bit of a stored file, as a failing device does.
@@ -95,6 +124,16 @@ impl MemoryDisk {
             let content = &mut *locked(file);
             content.current[byte] ^= 1;
             content.synced[byte] ^= 1;
+        }
+    }
+
+    /// Flips one bit of the catalog's database.
+    pub fn flip_catalog_bit(&self, byte: usize) {
+        let catalog = locked(&self.shared).catalog.clone();
+        let mut bytes = locked(&catalog);
+        let len = bytes.len().max(1);
+        if let Some(byte) = bytes.get_mut(byte % len) {
+            *byte ^= 1;
         }
     }
 
@@ -112,8 +151,31 @@ impl MemoryDisk {
         locked(&self.shared).used()
     }
 
-    fn shared(&self) -> io::Result<std::sync::MutexGuard<'_, Shared>> {
+    /// The segment files: their names and lengths.
+    pub fn files(&self) -> Vec<(String, usize)> {
         let shared = locked(&self.shared);
+        shared.files.iter().map(|(name, file)| (name.clone(), locked(file).current.len())).collect()
+    }
+
+    /// What was set aside: names and bytes.
+    pub fn aside(&self) -> Vec<(String, Vec<u8>)> {
+        locked(&self.shared).aside.clone()
+    }
+
+    fn shared(&self) -> io::Result<MutexGuard<'_, Shared>> {
+        self.usable(locked(&self.shared))
+    }
+
+    /// Waits while the disk stalls.
+    fn writable(&self) -> io::Result<MutexGuard<'_, Shared>> {
+        let mut shared = self.shared()?;
+        while shared.stalled {
+            shared = self.usable(wait(&self.resumed, shared))?;
+        }
+        Ok(shared)
+    }
+
+    fn usable<'a>(&self, shared: MutexGuard<'a, Shared>) -> io::Result<MutexGuard<'a, Shared>> {
         if shared.generation == self.generation {
             Ok(shared)
         } else {
@@ -148,6 +210,12 @@ impl Disk for MemoryDisk {
         redb::Database::builder().create_with_backend(MemoryDatabase(bytes))
     }
 
+    fn read_catalog(&self) -> io::Result<Option<Vec<u8>>> {
+        let catalog = self.shared()?.catalog.clone();
+        let bytes = locked(&catalog).clone();
+        Ok((!bytes.is_empty()).then_some(bytes))
+    }
+
     fn list(&self) -> io::Result<Vec<String>> {
         Ok(self.shared()?.files.keys().cloned().collect())
     }
@@ -178,6 +246,31 @@ impl Disk for MemoryDisk {
         let capacity = shared.faults.capacity;
         Ok(capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(shared.used())))
     }
+
+    fn keep_aside(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.shared()?.aside.push((name.to_owned(), bytes.to_vec()));
+        Ok(())
+    }
+
+    fn move_aside(&self, name: &str) -> io::Result<()> {
+        let mut shared = self.shared()?;
+        let file = shared.files.remove(name).ok_or(io::ErrorKind::NotFound)?;
+        let bytes = locked(&file).current.clone();
+        shared.aside.push((name.to_owned(), bytes));
+        Ok(())
+    }
+
+    fn move_catalog_aside(&self) -> io::Result<()> {
+        let mut shared = self.shared()?;
+        let catalog = std::mem::take(&mut shared.catalog);
+        let bytes = locked(&catalog).clone();
+        shared.aside.push(("catalog.redb".to_owned(), bytes));
+        Ok(())
+    }
+
+    fn list_aside(&self) -> io::Result<Vec<String>> {
+        Ok(self.shared()?.aside.iter().map(|(name, _)| name.clone()).collect())
+    }
 }
 
 #[derive(Debug)]
@@ -201,13 +294,13 @@ impl DiskFile for MemoryFile {
         Ok(())
     }
 
-    fn read_cached_at(&self, _buffer: &mut [u8], _offset: u64) -> bool {
-        // Takes the slow way, so that tests go it.
-        false
+    fn read_cached_at(&self, buffer: &mut [u8], offset: u64) -> bool {
+        let cached = self.disk.shared().is_ok_and(|shared| shared.cached);
+        cached && self.read_at(buffer, offset).is_ok()
     }
 
     fn write_at(&self, slices: &mut [IoSlice<'_>], offset: u64) -> io::Result<()> {
-        let mut shared = self.disk.shared()?;
+        let mut shared = self.disk.writable()?;
         let fails = count_down(&mut shared.faults.fail_write_after);
         let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
         let len = if fails { bytes.len() / 2 } else { bytes.len() };
@@ -219,8 +312,12 @@ impl DiskFile for MemoryFile {
         if fails { Err(io::Error::other("simulated failure of a write")) } else { Ok(()) }
     }
 
+    fn write_blocks_at(&self, blocks: &Blocks, offset: u64) -> io::Result<()> {
+        self.write_at(&mut [IoSlice::new(blocks.bytes())], offset)
+    }
+
     fn sync(&self) -> io::Result<()> {
-        let mut shared = self.disk.shared()?;
+        let mut shared = self.disk.writable()?;
         if count_down(&mut shared.faults.fail_sync_after) {
             return Err(io::Error::other("simulated failure of a sync"));
         }
@@ -246,9 +343,16 @@ fn count_down(after: &mut Option<u64>) -> bool {
     }
 }
 
-/// The catalog's database in memory; never loses anything, as redb's own crashes are redb's.
+/// A database in memory; never loses anything, as redb's own crashes are redb's.
 #[derive(Debug)]
-struct MemoryDatabase(Arc<Mutex<Vec<u8>>>);
+pub struct MemoryDatabase(Arc<Mutex<Vec<u8>>>);
+
+impl MemoryDatabase {
+    /// One that begins with these bytes.
+    pub fn of(bytes: Vec<u8>) -> Self {
+        Self(Arc::new(Mutex::new(bytes)))
+    }
+}
 
 impl redb::StorageBackend for MemoryDatabase {
     fn len(&self) -> io::Result<u64> {

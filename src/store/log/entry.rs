@@ -64,6 +64,18 @@ pub enum Kind {
     /// A fragment that lies earlier in the log too, where space is to be freed; the body is the
     /// same. Only the position is new.
     Copy(FragmentEntry),
+    /// Numbers of the stream up to `counter` may have been given out.
+    Reserve {
+        /// The stream.
+        stream: StreamId,
+        /// The largest counter that may have been given out.
+        counter: u64,
+    },
+    /// What stood here was damaged and set aside; the body means nothing.
+    Void {
+        /// Bytes of the body.
+        len: u32,
+    },
     /// The body holds [`StateRecord`]s.
     State {
         /// Bytes of the body.
@@ -125,8 +137,8 @@ impl Header {
     pub fn body_len(&self) -> u64 {
         match self.kind {
             Kind::Fragment(fragment) | Kind::Copy(fragment) => fragment.body_len(),
-            Kind::Trim { len, .. } | Kind::State { len, .. } => u64::from(len),
-            Kind::Seal | Kind::Mark => 0,
+            Kind::Trim { len, .. } | Kind::State { len, .. } | Kind::Void { len } => u64::from(len),
+            Kind::Reserve { .. } | Kind::Seal | Kind::Mark => 0,
         }
     }
 
@@ -135,7 +147,7 @@ impl Header {
         match self.kind {
             Kind::Fragment(fragment) | Kind::Copy(fragment) => Some(fragment.body_crc),
             Kind::Trim { crc, .. } | Kind::State { crc, .. } => Some(crc),
-            Kind::Seal | Kind::Mark => None,
+            Kind::Void { .. } | Kind::Reserve { .. } | Kind::Seal | Kind::Mark => None,
         }
     }
 
@@ -185,6 +197,15 @@ impl Header {
             }
             Kind::Seal => 4,
             Kind::Mark => 5,
+            Kind::Reserve { stream, counter } => {
+                put(28, &stream.0.to_le_bytes());
+                put(32, &counter.to_le_bytes());
+                6
+            }
+            Kind::Void { len } => {
+                put(80, &len.to_le_bytes());
+                7
+            }
         };
         bytes[4] = kind;
         let crc = crc32c::crc32c(&bytes[..CRC_AT]);
@@ -208,6 +229,8 @@ impl Header {
             3 => Kind::State { len: u32_at(bytes, 80), crc: u32_at(bytes, 96) },
             4 => Kind::Seal,
             5 => Kind::Mark,
+            6 => Kind::Reserve { stream: StreamId(u32_at(bytes, 28)), counter: u64_at(bytes, 32) },
+            7 => Kind::Void { len: u32_at(bytes, 80) },
             8 => Kind::Copy(decode_fragment(bytes)),
             _ => return None,
         };
@@ -230,9 +253,9 @@ pub struct StateRecord {
     pub stream: StreamId,
     /// What has not expired.
     pub kept: Kept,
-    /// The largest counter ever persisted.
+    /// The largest counter ever persisted or reserved.
     pub last_counter: u64,
-    /// The server time of that fragment.
+    /// The largest server time ever persisted.
     pub last_server: ServerTimestamp,
     /// Where the live playlist stands.
     pub edge: Edge,
@@ -403,6 +426,9 @@ mod tests {
                     crc
                 }
             ),
+            (any::<u32>(), any::<u64>())
+                .prop_map(|(id, counter)| Kind::Reserve { stream: StreamId(id), counter }),
+            (0..1u32 << 20).prop_map(|len| Kind::Void { len }),
             (0..1u32 << 20, any::<u32>()).prop_map(|(len, crc)| Kind::State { len, crc }),
             Just(Kind::Seal),
             Just(Kind::Mark),

@@ -1,11 +1,12 @@
 //! Makes free segments ahead of need: a background thread writes their blocks once, because a
 //! sync over blocks that were written before costs a fraction of one that makes the file grow.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use super::segment::{FileRef, Segments, write_free_header};
+use crate::store::disk::Blocks;
 use crate::store::wait;
 
 /// What is written at once, and synced at once: small, so that the commit thread's syncs do not
@@ -38,7 +39,7 @@ fn run(segments: &Segments) {
             return;
         }
         drop(table);
-        if let Err(error) = prepare_one(segments) {
+        if let Err(error) = step(segments) {
             // Appends go on without: the commit thread makes its own segments, and tells the
             // producers when that fails too. Tried again when the next one is needed.
             if error.kind() == io::ErrorKind::StorageFull {
@@ -54,7 +55,11 @@ fn run(segments: &Segments) {
     }
 }
 
-fn prepare_one(segments: &Segments) -> io::Result<()> {
+/// Makes a free segment when one is wanted. Simulations call it in place of the thread.
+pub fn step(segments: &Segments) -> io::Result<()> {
+    if segments.table().free.len() >= segments.limits.prepared {
+        return Ok(());
+    }
     let file = segments.create(segments.limits.segment_bytes)?;
     match prewrite(segments, &file) {
         Ok(true) => segments.add_free(file),
@@ -70,7 +75,7 @@ fn prepare_one(segments: &Segments) -> io::Result<()> {
 /// Writes every block once, or none of those left when the log grows too fast for it; `false`
 /// when the store closes meanwhile.
 fn prewrite(segments: &Segments, file: &FileRef) -> io::Result<bool> {
-    let zeros = vec![0; STEP_BYTES];
+    let mut zeros = Blocks::zeroed(STEP_BYTES);
     let mut offset = 0;
     while offset < file.len {
         let table = segments.table();
@@ -82,8 +87,9 @@ fn prewrite(segments: &Segments, file: &FileRef) -> io::Result<bool> {
         }
         drop(table);
         let step = (file.len - offset).min(STEP_BYTES as u64);
-        let slice = &zeros[..usize::try_from(step).unwrap_or(STEP_BYTES)];
-        file.file.write_at(&mut [IoSlice::new(slice)], offset)?;
+        zeros.resize(usize::try_from(step).unwrap_or(STEP_BYTES));
+        // Not through the page cache: nobody reads them.
+        file.file.write_blocks_at(&zeros, offset)?;
         file.file.sync()?;
         offset += step;
     }

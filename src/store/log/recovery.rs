@@ -16,7 +16,7 @@ use crate::types::StreamId;
 /// What recovery tells of the log, in its order.
 #[derive(Debug)]
 pub enum Event {
-    /// A fragment, or a copy of one.
+    /// A fragment, a copy of one, or a reservation.
     Entry(Header),
     /// What of a stream has not expired, as far as it had not before.
     Trim(StreamId, Kept),
@@ -132,7 +132,7 @@ impl Files {
 /// header durable counts, as all of a segment's own do. Entries of an earlier use of the file may be
 /// found this way, when its new header was being written: they had expired, and states of later
 /// segments say so.
-fn salvage(file: &FileRef) -> io::Result<Option<Segment>> {
+pub fn salvage(file: &FileRef) -> io::Result<Option<Segment>> {
     let mut at = ENTRIES_AT;
     while let Some((offset, header)) = find_header(&*file.file, at, file.len, |_, _| true)? {
         let base = header.lsn.checked_sub(offset);
@@ -224,7 +224,9 @@ impl Pass {
         apply: &mut impl FnMut(&Segments, Event),
     ) -> io::Result<()> {
         match header.kind {
-            Kind::Fragment(_) | Kind::Copy(_) => apply(&self.segments, Event::Entry(header)),
+            Kind::Fragment(_) | Kind::Copy(_) | Kind::Reserve { .. } => {
+                apply(&self.segments, Event::Entry(header));
+            }
             Kind::Trim { stream, keep_from, .. } => match self.body(&header)? {
                 Some(body) => {
                     let kept = Kept::decode(keep_from, &body);
@@ -240,7 +242,7 @@ impl Pass {
                 }
                 None => self.damage.push(format!("log position {}: state damaged", header.lsn)),
             },
-            Kind::Seal | Kind::Mark => {}
+            Kind::Seal | Kind::Mark | Kind::Void { .. } => {}
         }
         Ok(())
     }
@@ -327,7 +329,7 @@ impl Item {
 }
 
 /// Searches for a valid header that `fits`, from `from` on.
-fn find_header(
+pub fn find_header(
     file: &dyn DiskFile,
     from: u64,
     len: u64,
@@ -352,7 +354,7 @@ const WALK_WINDOW: usize = 4 << 10;
 const SEARCH_WINDOW: usize = 1 << 20;
 
 /// A stretch of a file in memory.
-struct Window {
+pub struct Window {
     bytes: Vec<u8>,
     at: u64,
     size: usize,
@@ -366,7 +368,12 @@ impl Default for Window {
 
 impl Window {
     /// The header at `offset`, when there is a valid one; `offset + HEADER_BYTES <= len`.
-    fn header(&mut self, file: &dyn DiskFile, offset: u64, len: u64) -> io::Result<Option<Header>> {
+    pub fn header(
+        &mut self,
+        file: &dyn DiskFile,
+        offset: u64,
+        len: u64,
+    ) -> io::Result<Option<Header>> {
         let end = self.at + self.bytes.len() as u64;
         if offset < self.at || offset + HEADER_BYTES as u64 > end {
             let size = usize::try_from(len - offset).unwrap_or(self.size).min(self.size);

@@ -19,10 +19,6 @@ pub const SEGMENT_HEADER_BYTES: usize = 64;
 /// What the seal takes, which every segment keeps room for.
 pub const SEAL_BYTES: u64 = HEADER_BYTES as u64;
 
-/// Bytes per second of appends above which free segments are not written beforehand: that would
-/// write everything twice, just when the device is busiest.
-const PREWRITE_BELOW: u64 = 128 << 20;
-
 const MAGIC_USED: [u8; 7] = *b"KINSEG\0";
 const MAGIC_FREE: [u8; 7] = *b"KINFREE";
 const VERSION: u8 = 1;
@@ -167,6 +163,8 @@ pub struct Limits {
     pub quota: Option<u64>,
     /// Bytes that stay free on the disk; no file is made at their cost.
     pub floor: u64,
+    /// Bytes per second of appends above which free segments are not written beforehand.
+    pub prewrite_below: u64,
 }
 
 #[derive(Debug, Default)]
@@ -228,7 +226,7 @@ impl Segments {
         let mut table = locked(&self.table);
         let now = Instant::now();
         let lasted = table.taken.replace(now).map(|before| now - before);
-        let at_rate = self.limits.segment_bytes as f64 / PREWRITE_BELOW as f64;
+        let at_rate = self.limits.segment_bytes as f64 / self.limits.prewrite_below as f64;
         table.hurried = lasted.is_some_and(|lasted| lasted.as_secs_f64() < at_rate);
         let file = table.free.pop();
         drop(table);
@@ -239,6 +237,11 @@ impl Segments {
     /// Bytes of a segment file.
     pub fn segment_bytes(&self) -> u64 {
         self.limits.segment_bytes
+    }
+
+    /// Whether there is a quota or a floor; without, the log grows until the disk is full.
+    pub fn is_limited(&self) -> bool {
+        self.limits.quota.is_some() || self.limits.floor > 0
     }
 
     /// Bytes by which the files may grow together; negative where they take too much.

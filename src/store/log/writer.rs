@@ -9,6 +9,7 @@ use super::entry::{ALIGNMENT, HEADER_BYTES, Header, Kind, Lsn, entry_bytes};
 use super::segment::{
     ENTRIES_AT, FileRef, SEAL_BYTES, Segment, SegmentHeader, Segments, file_len_for,
 };
+use crate::store::disk::{BLOCK_BYTES, Blocks, DiskFile};
 
 /// The log's end. Entries are placed one after the other and become durable together.
 #[derive(Debug)]
@@ -19,6 +20,7 @@ pub struct Writer {
     next_base: Lsn,
     /// All before this position is synced.
     durable: Lsn,
+    direct: Direct,
 }
 
 /// Where appending goes on after recovery.
@@ -43,6 +45,13 @@ struct Active {
 }
 
 static PADDING: [u8; ALIGNMENT as usize] = [0; ALIGNMENT as usize];
+static ZEROS: [u8; BLOCK_BYTES] = [0; BLOCK_BYTES];
+
+/// A batch from this size on is not written through the page cache: filling the cache would cost
+/// more than all else, and what comes this fast is not watched live.
+const DIRECT_BYTES: u64 = 1 << 20;
+/// What is written at once of such a batch.
+const DIRECT_STEP: usize = 1 << 20;
 
 impl Writer {
     /// A writer that goes on where recovery says the log ends.
@@ -50,7 +59,7 @@ impl Writer {
         let Resume { active, next_base } = resume;
         let durable = active.as_ref().map_or(next_base, |(_, end)| *end);
         let active = active.map(|(segment, end)| Active::new(segment, end));
-        Self { segments, active, next_base, durable }
+        Self { segments, active, next_base, durable, direct: Direct::default() }
     }
 
     /// All before this position is durable.
@@ -144,8 +153,12 @@ impl Writer {
             return Ok(self.durable);
         }
         let file = &*active.segment.file.file;
-        let mut slices: Vec<_> = active.batch.iter().map(|bytes| IoSlice::new(bytes)).collect();
-        file.write_at(&mut slices, active.batch_at - active.segment.base)?;
+        let offset = active.batch_at - active.segment.base;
+        if active.end - active.batch_at >= DIRECT_BYTES {
+            self.direct.write(file, &active.batch, offset)?;
+        } else {
+            active.write_cached(file, offset)?;
+        }
         file.sync()?;
         active.batch.clear();
         active.batch_at = active.end;
@@ -169,7 +182,54 @@ impl Writer {
     }
 }
 
+/// Writes past the page cache, from memory that is used again.
+#[derive(Debug, Default)]
+struct Direct {
+    blocks: Option<Blocks>,
+}
+
+impl Direct {
+    fn write(&mut self, file: &dyn DiskFile, batch: &[Bytes], offset: u64) -> io::Result<()> {
+        let blocks = self.blocks.get_or_insert_with(|| Blocks::zeroed(DIRECT_STEP));
+        blocks.resize(DIRECT_STEP);
+        let mut filled = (offset % BLOCK_BYTES as u64) as usize;
+        let mut at = offset - filled as u64;
+        // The first block holds the end of what is durable already.
+        file.read_at(&mut blocks.bytes_mut()[..filled], at)?;
+        for mut bytes in batch.iter().map(|bytes| &bytes[..]) {
+            while !bytes.is_empty() {
+                let room = &mut blocks.bytes_mut()[filled..];
+                let (now, later) = bytes.split_at(bytes.len().min(room.len()));
+                room[..now.len()].copy_from_slice(now);
+                filled += now.len();
+                bytes = later;
+                if filled == DIRECT_STEP {
+                    file.write_blocks_at(blocks, at)?;
+                    at += filled as u64;
+                    filled = 0;
+                }
+            }
+        }
+        if filled > 0 {
+            blocks.resize(filled);
+            blocks.bytes_mut()[filled..].fill(0);
+            file.write_blocks_at(blocks, at)?;
+        }
+        Ok(())
+    }
+}
+
 impl Active {
+    /// Writes the batch through the page cache, where live readers will find it. The last block is
+    /// filled up with zeros: to write a part of one that is not in memory, the kernel reads it first.
+    fn write_cached(&self, file: &dyn DiskFile, offset: u64) -> io::Result<()> {
+        let end = (self.end - self.segment.base) as usize;
+        let fill = &ZEROS[..end.next_multiple_of(BLOCK_BYTES) - end];
+        let batch = self.batch.iter().map(|bytes| &bytes[..]).chain([fill]);
+        let mut slices: Vec<_> = batch.map(IoSlice::new).collect();
+        file.write_at(&mut slices, offset)
+    }
+
     fn new(segment: Arc<Segment>, end: Lsn) -> Self {
         Self { segment, end, has_state: false, batch: Vec::new(), batch_at: end }
     }

@@ -97,3 +97,24 @@ async fn deleted_stream_frees_its_space_and_leaves_no_trace() {
     assert_eq!((report.fragments, report.damage.len()), (0, 0));
     assert_eq!(all_by_producer(&stream(&store, "front")), [], "a new one of the same name");
 }
+
+/// The simulation found that it was lost: the trim named a number above that of the open fragment.
+#[tokio::test]
+async fn fragment_that_was_open_while_older_ones_expired_stays_after_a_restart() {
+    let (disk, clock) = (MemoryDisk::new(), clock());
+    let (store, _) = open(&disk, &clock);
+    let front = stream(&store, "front");
+    persist(&front, 0, b"expires").await.expect("persisted");
+    clock.advance(Millis(2 * DAY.0));
+    let slow = write(&front, 1_000, b"began first, ends last");
+    let quick = persist(&front, 2_000, b"quick").await.expect("persisted");
+    store.enforce_retention();
+    let slow = slow.finish(Millis(1_000)).await.expect("persisted");
+    drop((front, store));
+    for _ in 0..2 {
+        let (store, _) = open(&disk, &clock);
+        let front = stream(&store, "front");
+        assert_eq!(all_by_producer(&front), [slow, quick]);
+        persist(&front, 2_000, b"quick").await.expect("known");
+    }
+}
