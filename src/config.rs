@@ -23,6 +23,9 @@ const OPTIONAL_KEYS: [&str; 3] = ["public_url", "tls_cert", "tls_key"];
 
 const MIB: u64 = 1 << 20;
 
+/// What the log works in: the segment that is written, two that are free, and some to hold media.
+const LEAST_QUOTA_SEGMENTS: u64 = 6;
+
 /// Everything the server can be told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -100,8 +103,15 @@ pub struct StoreConfig {
     pub held_bytes: u64,
     /// How long a stream without retention keeps fragments for its live readers. AWS: 5 minutes.
     pub unretained_seconds: u64,
-    /// How often retention is enforced.
+    /// How often retention is enforced, besides each time when the log has grown by a segment.
     pub retention_interval_seconds: u64,
+    /// Bytes that all segment files may take together; 0 is no limit. When it is reached, the
+    /// oldest fragments of all streams go, but for pinned ones; when nothing may go, producers
+    /// are refused.
+    pub quota_bytes: u64,
+    /// Bytes that stay free on the disk, by the same means; with 0 and no quota, nothing goes before
+    /// its time, and producers are refused when the disk is full.
+    pub min_free_bytes: u64,
 }
 
 /// Bounds of every HTTP connection.
@@ -234,6 +244,8 @@ impl Default for StoreConfig {
             held_bytes: 512 * MIB,
             unretained_seconds: 5 * 60,
             retention_interval_seconds: 30,
+            quota_bytes: 0,
+            min_free_bytes: 512 * MIB,
         }
     }
 }
@@ -445,6 +457,11 @@ impl Config {
         positive("store.queue_bytes", self.store.queue_bytes)?;
         positive("store.held_bytes", self.store.held_bytes)?;
         rule(
+            self.store.quota_bytes == 0
+                || self.store.quota_bytes / LEAST_QUOTA_SEGMENTS >= self.store.segment_bytes,
+            "store.quota_bytes must be 0 or at least 6 times store.segment_bytes",
+        )?;
+        rule(
             (8 << 10..=MIB as usize).contains(&self.http.max_head_bytes),
             "http.max_head_bytes must be from 8 KiB to 1 MiB",
         )?;
@@ -611,6 +628,7 @@ mod tests {
             merge("public_url = 'https://x/y'", &[], &[]),
             merge("account = '1'", &[], &[]),
             merge("[store]\nsegment_bytes = 1", &[], &[]),
+            merge("[store]\nquota_bytes = 67108864", &[], &[]),
         ];
         let expected = [
             "kinora.toml: TOML parse error at line 1, column 1",
@@ -624,6 +642,7 @@ mod tests {
             "public_url must be http:// or https://",
             "account must have twelve digits",
             "store.segment_bytes must be from 1 MiB to 4 GiB",
+            "store.quota_bytes must be 0 or at least 6 times store.segment_bytes",
         ];
         for (case, expected) in cases.into_iter().zip(expected) {
             let message = case.expect_err(expected);

@@ -40,6 +40,10 @@ const KEYS_REFRESH: Duration = Duration::from_secs(1);
 ///
 /// works at once. When ready, prints "kinora listening on URL". SIGTERM or SIGINT ends open
 /// fragments, syncs and exits 0; a second one exits at once.
+///
+/// Keeps 512 MiB of the disk free (KINORA_STORE_MIN_FREE_BYTES), and within a quota if one is set
+/// (KINORA_STORE_QUOTA_BYTES): when either is reached, the oldest fragments of all streams go, but
+/// for pinned ones; when nothing may go, producers are refused with an ERROR acknowledgement.
 #[derive(Args)]
 #[command(verbatim_doc_comment, about = "Run the server")]
 pub(super) struct Serve {
@@ -182,6 +186,8 @@ fn open(config: Config, disk: Arc<dyn Disk>) -> Result<AppState, Failure> {
         queue_bytes: store.queue_bytes,
         held_bytes: store.held_bytes,
         unretained_keep: Millis(store.unretained_seconds.saturating_mul(1000)),
+        quota: (store.quota_bytes > 0).then_some(store.quota_bytes),
+        floor: store.min_free_bytes,
     };
     let (store, report) = Store::open_on(disk, options, clock.clone()).map_err(|error| {
         let advice = match error {
@@ -230,18 +236,33 @@ fn announce(url: &str) -> std::io::Result<()> {
 
 /// What must happen again and again, until the shutdown.
 async fn keep_house(app: AppState) {
-    let keys = every(&app, KEYS_REFRESH, |app| {
+    let keys = every(&app, KEYS_REFRESH, std::future::pending, |app| {
         if let Err(error) = app.keys.refresh() {
             tracing::error!("keys stay as they were: {error}");
         }
     });
     let interval = Duration::from_secs(app.config.store.retention_interval_seconds);
-    let retention = every(&app, interval, |app| app.store.enforce_retention());
+    let grown = || app.store.grown();
+    let retention = every(&app, interval, grown, |app| {
+        app.store.enforce_retention();
+        app.store.empty_segments();
+    });
     tokio::join!(keys, retention);
 }
 
-async fn every(app: &AppState, interval: Duration, work: fn(&App)) {
-    while tokio::time::timeout(interval, app.shutdown.cancelled()).await.is_err() {
+/// Works after each interval, and besides as soon as `wanted` resolves.
+async fn every<F: Future<Output = ()>>(
+    app: &AppState,
+    interval: Duration,
+    wanted: impl Fn() -> F,
+    work: fn(&App),
+) {
+    loop {
+        tokio::select! {
+            () = app.shutdown.cancelled() => return,
+            () = tokio::time::sleep(interval) => {}
+            () = wanted() => {}
+        }
         let app = Arc::clone(app);
         if let Err(error) = tokio::task::spawn_blocking(move || work(&app)).await {
             tracing::error!("housekeeping: {error}");

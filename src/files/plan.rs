@@ -1,6 +1,6 @@
 //! Which parts of which fragments make a recording. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::client::ListedFragment;
 use crate::types::{Millis, ProducerTimestamp};
@@ -38,14 +38,19 @@ pub fn plan(mut fragments: Vec<ListedFragment>) -> Vec<Piece> {
     fragments.sort_by_key(|fragment| std::cmp::Reverse(fragment.number));
     fragments.dedup_by_key(|fragment| fragment.number);
     let mut taken = Taken::default();
+    // Where stretches end that are nobody's piece.
+    let mut left_out = BTreeSet::new();
     let mut pieces: Vec<Piece> = Vec::with_capacity(fragments.len());
     for fragment in fragments {
         let begin = fragment.producer.as_millis();
         let end = fragment.producer.plus(fragment.duration).as_millis();
         let certain = end.saturating_sub_unsigned(CONTIGUOUS.0).max(begin.saturating_add(1));
         for (from, until) in taken.take(begin, certain) {
-            // Nothing but the rounding of the end of the fragment that covers what stands before.
-            if from > begin && until.abs_diff(from) <= CONTIGUOUS.0 {
+            // Nothing but the rounding of the end of the fragment that covers what stands before,
+            // unless that one is left out itself.
+            let rounding = from > begin && until.abs_diff(from) <= CONTIGUOUS.0;
+            if rounding && !left_out.contains(&from) {
+                left_out.insert(until);
                 continue;
             }
             let millis = ProducerTimestamp::from_millis;

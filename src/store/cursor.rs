@@ -5,10 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::fragments::{FragmentInfo, MediaStream, ReadError, Start, TornFragment, read_failed};
+use super::fragments::{FragmentInfo, MediaStream, ReadError, Start, TornFragment};
 use super::index::{Found, Record};
-use super::log::entry::{HEADER_BYTES, Kind};
-use super::log::reader::{Place, header_of};
+use super::log::entry::HEADER_BYTES;
+use super::log::reader::header_of;
 use super::streams::State;
 use super::tail::{Fate, OpenFragment, Piece};
 use crate::types::{FragmentNumber, Millis, ProducerTimestamp, ServerTimestamp};
@@ -296,7 +296,7 @@ impl FragmentReader {
             self.source = Source::Done(record.info());
             return Ok(None);
         }
-        let bytes = read_part(&self.stream, record, HEADER_BYTES as u64 + at, left).await?;
+        let bytes = read_part(&self.stream, record, at, left).await?;
         if let Some((crc, _)) = check {
             *crc = crc32c::crc32c_append(*crc, &bytes);
         }
@@ -307,26 +307,23 @@ impl FragmentReader {
 
 /// Reads a stored fragment's head and the checksum its body should have.
 async fn read_head(stream: &MediaStream, record: &Record) -> Result<(Bytes, u32), ReadError> {
-    let header = read_part(stream, record, 0, HEADER_BYTES as u64).await?;
-    let header = header_of(&header, record.lsn).map(|header| header.kind);
-    let Some(Kind::Fragment(entry)) = header else {
+    let (record, header) = stream.read_entry(record.number, |_| 0..HEADER_BYTES as u64).await?;
+    let header = header_of(&header, record.lsn);
+    let Some(entry) = header.and_then(|header| header.kind.fragment()) else {
         return Err(ReadError::Damaged(format!("fragment {}: header", record.number)));
     };
-    let len = u64::from(entry.head_len.min(record.size));
-    let head = read_part(stream, record, HEADER_BYTES as u64, len).await?;
+    let head = read_part(stream, &record, 0, u64::from(entry.head_len.min(record.size))).await?;
     Ok((head, entry.body_crc))
 }
 
+/// Reads `len` bytes of a stored fragment's body.
 async fn read_part(
     stream: &MediaStream,
     record: &Record,
     from: u64,
     len: u64,
 ) -> Result<Bytes, ReadError> {
-    let place = Place::of(stream.segments(), record.lsn).ok_or(ReadError::NotFound)?.plus(from);
-    let len = usize::try_from(len).unwrap_or(usize::MAX);
-    let bytes = place.read_async(len).await;
-    // The segment may have been recycled meanwhile: then the index no longer has it.
-    stream.findable(record.number)?;
-    bytes.map_err(|error| read_failed(record.number, error))
+    let from = HEADER_BYTES as u64 + from;
+    let (_, bytes) = stream.read_entry(record.number, |_| from..from + len).await?;
+    Ok(bytes)
 }

@@ -2,6 +2,7 @@
 //! ones included.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use super::fragment_writer::FragmentWriter;
 use super::held::Receiving;
 use super::index::Record;
 use super::locked;
-use super::log::entry::{FormatId, FragmentEntry, HEADER_BYTES, Kind};
+use super::log::entry::{FormatId, FragmentEntry, HEADER_BYTES};
 use super::log::reader::{Place, header_of};
 use super::log::segment::Segments;
 use super::streams::State;
@@ -94,6 +95,16 @@ pub enum Order {
         /// The last start.
         to: ServerTimestamp,
     },
+}
+
+impl Order {
+    /// What of the range is left behind a fragment of it, which is still to be skipped by number.
+    pub fn rest(self, listed: &FragmentInfo) -> Self {
+        match self {
+            Self::Producer { to, .. } => Self::Producer { from: listed.producer, to },
+            Self::Server { to, .. } => Self::Server { from: listed.server(), to },
+        }
+    }
 }
 
 /// Why a fragment could not be made durable. Nothing of it is visible afterwards.
@@ -208,15 +219,12 @@ impl MediaStream {
 
     /// Reads a persisted fragment and verifies its checksum.
     pub async fn read(&self, number: FragmentNumber) -> Result<Chunk, ReadError> {
-        let record = self.findable(number)?;
-        let place = Place::of(self.segments(), record.lsn).ok_or(ReadError::NotFound)?;
-        let entry = place.read_async(HEADER_BYTES + record.size as usize).await;
-        // The segment may have been recycled meanwhile: then the index no longer has it.
-        self.findable(number)?;
-        let entry = entry.map_err(|e| read_failed(number, e))?;
+        let (record, entry) = self
+            .read_entry(number, |record| 0..HEADER_BYTES as u64 + u64::from(record.size))
+            .await?;
         let damaged = |what: &str| ReadError::Damaged(format!("fragment {number}: {what}"));
         let header = header_of(&entry, record.lsn).ok_or_else(|| damaged("header"))?;
-        let Kind::Fragment(facts) = header.kind else { return Err(damaged("kind")) };
+        let facts = header.kind.fragment().ok_or_else(|| damaged("kind"))?;
         let bytes = entry.slice(HEADER_BYTES..);
         if facts.body_len() != bytes.len() as u64 || crc32c::crc32c(&bytes) != facts.body_crc {
             return Err(damaged("checksum"));
@@ -226,7 +234,9 @@ impl MediaStream {
     }
 
     /// Up to `limit` persisted fragments whose start lies in `range`, in the order of that clock
-    /// (ties by number), skipping those up to and including `after` in that same order.
+    /// (ties by number), skipping those up to and including `after` in that same order. Once
+    /// `after` has expired nothing tells its producer time: pages repeat nothing when each lists
+    /// the [`Order::rest`] of the one before.
     pub fn list(
         &self,
         range: Order,
@@ -244,6 +254,11 @@ impl MediaStream {
     /// The oldest and the newest persisted fragment by number; `None` while there is none.
     pub fn bounds(&self) -> Option<(FragmentInfo, FragmentInfo)> {
         self.state().index.bounds().map(|(oldest, newest)| (oldest.info(), newest.info()))
+    }
+
+    /// Bytes of the log that the persisted fragments take.
+    pub fn stored_bytes(&self) -> u64 {
+        self.state().space.bytes
     }
 
     /// Waits until something changed after `seen` (fragment begun, grown, persisted, given up,
@@ -286,6 +301,30 @@ impl MediaStream {
             return Err(ReadError::StreamDeleted);
         }
         state.index.get(number).copied().ok_or(ReadError::NotFound)
+    }
+
+    /// Reads a part of a fragment's entry, and tells where the log had it.
+    pub(super) async fn read_entry(
+        &self,
+        number: FragmentNumber,
+        part: impl Fn(&Record) -> Range<u64>,
+    ) -> Result<(Record, Bytes), ReadError> {
+        let mut record = self.findable(number)?;
+        loop {
+            let part = part(&record);
+            let len = usize::try_from(part.end - part.start).unwrap_or(usize::MAX);
+            let bytes = match Place::of(self.segments(), record.lsn) {
+                Some(place) => place.plus(part.start).read_async(len).await,
+                None => Err(std::io::ErrorKind::NotFound.into()),
+            };
+            // The segment may have been used again meanwhile: then the index no longer has the
+            // fragment, or has it where it was copied to.
+            let now = self.findable(number)?;
+            if now.lsn == record.lsn {
+                return Ok((record, bytes.map_err(|error| read_failed(number, error))?));
+            }
+            record = now;
+        }
     }
 
     /// The stored fragments that may be the same as one that is not stored yet.
@@ -342,21 +381,15 @@ impl MediaStream {
         self.wake();
     }
 
-    /// Makes the fragments before `keep_from` unfindable; returns how many there were.
-    pub(super) fn trim(&self, keep_from: u64) -> usize {
-        let expired = self.state().trim(keep_from, self.segments());
-        self.wake();
-        expired
-    }
-
     /// Makes all fragments unreachable, and fails readers and writers.
     pub(super) fn delete(&self) {
         let mut state = self.state();
         state.deleted = true;
-        state.trim(u64::MAX, self.segments());
         state.close_all().for_each(|open| open.settle(Fate::StreamDeleted));
         drop(state);
         self.wake();
+        // Nobody finds them any more. The commit thread may want the lock.
+        while self.state().take_some(self.segments()) {}
     }
 
     fn record(&self, number: FragmentNumber) -> Option<Record> {

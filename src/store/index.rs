@@ -2,9 +2,10 @@
 //! and held in memory; all it offers are the searches below, so that it can move to disk.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::ops::Range;
 
 use super::fragments::{FragmentInfo, Order};
-use super::log::entry::{FormatId, FragmentEntry, Lsn};
+use super::log::entry::{FormatId, FragmentEntry, Lsn, entry_bytes};
 use crate::types::{FragmentNumber, Millis, ProducerTimestamp, ServerTimestamp};
 
 /// What the index holds of a fragment: its facts, and where the log has it.
@@ -56,11 +57,18 @@ impl Record {
         Millis(u64::from(self.duration_ms))
     }
 
-    fn server(&self) -> ServerTimestamp {
+    /// Bytes it takes in the log.
+    pub fn log_bytes(&self) -> u64 {
+        entry_bytes(u64::from(self.size))
+    }
+
+    /// When the server began to receive it.
+    pub fn server(&self) -> ServerTimestamp {
         self.number.server_timestamp()
     }
 
-    fn counter(&self) -> u64 {
+    /// The number's counter, which is unique in the stream by itself.
+    pub fn counter(&self) -> u64 {
         self.number.counter()
     }
 }
@@ -133,12 +141,11 @@ impl Index {
                 records.take_while(|r| r.server() <= to).take(limit).map(Record::info).collect()
             }
             Order::Producer { from, to } => {
-                // A fragment that expired since can only be skipped by number, and that is done:
-                // expiry takes the smallest numbers.
-                let after = after.and_then(|after| self.get(after));
-                let after = after.map(|record| (record.producer, record.counter()));
-                let first = (from, 0);
-                let start = after.map_or(first, |(time, n)| first.max((time, n.saturating_add(1))));
+                // Of one that expired since nothing is known but that it began at `from` or later.
+                let at = |after| self.get(after).map_or(from, |record| record.producer);
+                let start = after.map_or((from, 0), |after: FragmentNumber| {
+                    (at(after), after.counter().saturating_add(1)).max((from, 0))
+                });
                 if start.0 > to {
                     return Vec::new();
                 }
@@ -190,15 +197,25 @@ impl Index {
         }
     }
 
-    /// The smallest counter that began at `horizon` or later; `None` when all are older.
-    pub fn first_since(&self, horizon: ServerTimestamp) -> Option<u64> {
-        let at = self.by_number.partition_point(|record| record.server() < horizon);
-        self.by_number.get(at).map(Record::counter)
+    /// Those with this counter or a larger one, by number.
+    pub fn since(&self, counter: u64) -> impl Iterator<Item = &Record> {
+        self.by_number.range(self.position(counter)..)
     }
 
-    /// Takes out those with a counter below `keep_from`.
-    pub fn trim(&mut self, keep_from: u64) -> Vec<Record> {
-        let expired: Vec<_> = self.by_number.drain(..self.position(keep_from)).collect();
+    /// Tells where the log has a fragment from now on, if it had it at `from` until now.
+    pub fn relocate(&mut self, number: FragmentNumber, from: Lsn, to: Lsn) -> bool {
+        let at = self.position(number.counter());
+        let record = self.by_number.get_mut(at).filter(|r| r.number == number && r.lsn == from);
+        record.is_some_and(|record| {
+            record.lsn = to;
+            true
+        })
+    }
+
+    /// Takes out those with a counter in the range.
+    pub fn take(&mut self, counters: Range<u64>) -> Vec<Record> {
+        let range = self.position(counters.start)..self.position(counters.end);
+        let expired: Vec<_> = self.by_number.drain(range).collect();
         for record in &expired {
             self.by_producer.remove(&(record.producer, record.counter()));
         }
@@ -280,7 +297,7 @@ mod tests {
             mut records in any_records(), from in 0..2_000i64, span in 0..800i64, trim in 0..80u64,
         ) {
             let mut index = index_of(&records);
-            let expired = index.trim(trim).len();
+            let expired = index.take(0..trim).len();
             prop_assert_eq!(expired, records.iter().filter(|r| r.counter() < trim).count());
             records.retain(|record| record.counter() >= trim);
             records.sort_by_key(|record| record.number);

@@ -1,14 +1,17 @@
 //! The state of every stream: its index, its open fragments, where its numbers stand.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use dashmap::DashMap;
 
+use super::catalog::Pin;
 use super::commit::Committer;
 use super::fragments::MediaStream;
 use super::index::{Index, Record};
-use super::log::entry::{Edge, EdgeFragment, FragmentEntry, StateRecord};
+use super::kept::Kept;
+use super::log::entry::{Edge, EdgeFragment, FragmentEntry, Header, Kind, Lsn, StateRecord};
 use super::log::recovery::Event;
 use super::log::segment::Segments;
 use super::tail::OpenFragment;
@@ -22,6 +25,9 @@ const BREAK_MILLIS: Millis = Millis(50);
 /// knows, so that those which live readers saw of fragments that were never persisted do not come
 /// again. Before more are shown, the log gets to know a larger one.
 const COUNTER_STEP: u64 = 1000;
+
+/// How many fragments are taken out of the index at once: the commit thread may want the lock.
+pub const STEP_FRAGMENTS: usize = 256;
 
 /// One stream's state, under its lock.
 #[derive(Debug, Default)]
@@ -43,8 +49,24 @@ pub struct State {
     /// [`reserved_by`] it.
     logged_counter: u64,
     persisted_server: ServerTimestamp,
-    keep_from: u64,
+    /// What has not expired.
+    pub kept: Kept,
+    /// How full the log is with it, and what expiry has to look at.
+    pub space: StreamSpace,
     edge: Edge,
+}
+
+/// What a stream's fragments take of the log.
+#[derive(Debug, Default)]
+pub struct StreamSpace {
+    /// All of them.
+    pub bytes: u64,
+    /// Those below [`Kept::from`]: what would have expired but for a pin.
+    pub held_bytes: u64,
+    /// The pins that expiry went by last.
+    pub pins: Arc<[Pin]>,
+    /// Whether some of those below [`Kept::from`] may have no reason to be kept any more.
+    pub recheck: bool,
 }
 
 impl State {
@@ -126,57 +148,99 @@ impl State {
         self.logged_counter = self.logged_counter.max(number.counter());
         self.persisted_server = self.persisted_server.max(number.server_timestamp());
         if self.index.insert(record) {
-            segments.retain(record.lsn);
+            segments.retain(record.lsn, record.log_bytes(), record.server());
+            self.space.bytes += record.log_bytes();
+            if record.counter() < self.kept.from {
+                // It was being received while others of its age expired.
+                self.space.held_bytes += record.log_bytes();
+                self.space.recheck = true;
+            }
         }
     }
 
-    /// Makes the fragments before `keep_from` unfindable; returns how many there were.
-    pub fn trim(&mut self, keep_from: u64, segments: &Segments) -> usize {
-        self.keep_from = self.keep_from.max(keep_from);
-        let expired = self.index.trim(keep_from);
-        expired.iter().for_each(|record| segments.release(record.lsn));
-        expired.len()
+    /// Makes the fragments with these counters unfindable; returns how many there were. What
+    /// [`StreamSpace::held_bytes`] says of them is the caller's to put right.
+    pub fn take(&mut self, counters: Range<u64>, segments: &Segments) -> u64 {
+        let taken = self.index.take(counters);
+        for record in &taken {
+            segments.release(record.lsn, record.log_bytes());
+            self.space.bytes -= record.log_bytes();
+        }
+        taken.len() as u64
     }
 
-    /// The smallest counter that began at `horizon` or later, when any is older than that.
-    pub fn expired_before(&self, horizon: ServerTimestamp) -> Option<u64> {
-        let (oldest, newest) = self.index.bounds()?;
-        let keep_from = self.index.first_since(horizon);
-        let keep_from = keep_from.unwrap_or(newest.number.counter() + 1);
-        // What is still being received will be persisted below larger numbers, and has to stay.
-        let open = self.open.keys().chain(self.unreserved.keys()).min();
-        let keep_from = open.map_or(keep_from, |&open| keep_from.min(open));
-        (oldest.number.counter() < keep_from).then_some(keep_from)
+    /// The counters of those that are being received, in no order.
+    pub fn receiving(&self, counters: Range<u64>) -> impl Iterator<Item = u64> {
+        let held_back = self.unreserved.range(counters.clone());
+        self.open.range(counters).chain(held_back).map(|(&counter, _)| counter)
+    }
+
+    /// Takes some of a deleted stream's fragments; `false` when none were left.
+    pub fn take_some(&mut self, segments: &Segments) -> bool {
+        let last = self.index.since(0).take(STEP_FRAGMENTS).last().map(Record::counter);
+        last.is_some_and(|last| self.take(0..last + 1, segments) > 0)
+    }
+
+    /// Tells where the log has a fragment from now on; `false` when it is not at `from` any more.
+    pub fn relocate(&mut self, record: Record, to: Lsn, segments: &Segments) -> bool {
+        let moved = self.index.relocate(record.number, record.lsn, to);
+        if moved {
+            segments.retain(to, record.log_bytes(), record.server());
+            segments.release(record.lsn, record.log_bytes());
+        }
+        moved
     }
 
     fn record(&self, stream: StreamId) -> StateRecord {
         StateRecord {
             stream,
-            keep_from: self.keep_from,
+            kept: self.kept.clone(),
             last_counter: self.logged_counter,
             last_server: self.persisted_server,
             edge: self.edge,
         }
     }
 
-    fn recover_fragment(&mut self, record: Record, entry: &FragmentEntry, segments: &Segments) {
+    fn recover_fragment(&mut self, lsn: Lsn, entry: &FragmentEntry, segments: &Segments) {
         if let Some(sequence) = entry.sequence {
             let last = Some(edge_fragment(entry));
             self.edge = Edge { next_sequence: sequence + 1, breaks: entry.breaks, last };
         }
-        self.insert(record, segments);
+        self.insert(Record::new(lsn, entry), segments);
+    }
+
+    fn recover_copy(&mut self, lsn: Lsn, entry: &FragmentEntry, segments: &Segments) {
+        match self.index.get(entry.number).copied() {
+            Some(record) => drop(self.relocate(record, lsn, segments)),
+            // The segment it was copied out of is gone, or it expired before it was copied.
+            None if self.kept.contains(entry.number.counter()) => {
+                self.insert(Record::new(lsn, entry), segments);
+            }
+            None => {}
+        }
+    }
+
+    fn recover_kept(&mut self, kept: &Kept, segments: &Segments) {
+        self.kept = self.kept.and(kept);
+        let gaps: Vec<_> = self.kept.gaps().collect();
+        for gap in gaps {
+            self.take(gap, segments);
+        }
+        let below = self.index.since(0).take_while(|record| record.counter() < self.kept.from);
+        self.space.held_bytes = below.map(Record::log_bytes).sum();
     }
 
     fn recover_state(&mut self, record: &StateRecord, segments: &Segments) {
         self.edge = record.edge;
         self.logged_counter = self.logged_counter.max(record.last_counter);
         self.persisted_server = self.persisted_server.max(record.last_server);
-        self.trim(record.keep_from, segments);
+        self.recover_kept(&record.kept, segments);
     }
 
     fn finish_recovery(&mut self) {
         self.last_counter = reserved_by(self.logged_counter);
         self.last_server = self.persisted_server;
+        self.space.recheck = true;
     }
 }
 
@@ -260,27 +324,27 @@ impl Recovering {
 
     /// Takes in what the log says next.
     pub fn apply(&mut self, segments: &Segments, event: Event) {
-        use super::log::entry::Kind;
         match event {
-            Event::Entry(header) => match header.kind {
-                Kind::Fragment(entry) => {
-                    if let Some(state) = self.states.get_mut(&entry.stream) {
-                        let record = Record::new(header.lsn, &entry);
-                        state.recover_fragment(record, &entry, segments);
-                    }
+            Event::Entry(Header { kind: Kind::Reserve { stream, counter }, .. }) => {
+                if let Some(state) = self.states.get_mut(&stream) {
+                    state.reserved(counter);
                 }
-                Kind::Trim { stream, keep_from } => {
-                    if let Some(state) = self.states.get_mut(&stream) {
-                        state.trim(keep_from, segments);
+            }
+            Event::Entry(Header { lsn, kind, .. }) => {
+                let Some(entry) = kind.fragment() else { return };
+                match self.states.get_mut(&entry.stream) {
+                    Some(state) if matches!(kind, Kind::Copy(_)) => {
+                        state.recover_copy(lsn, &entry, segments);
                     }
+                    Some(state) => state.recover_fragment(lsn, &entry, segments),
+                    None => {}
                 }
-                Kind::Reserve { stream, counter } => {
-                    if let Some(state) = self.states.get_mut(&stream) {
-                        state.reserved(counter);
-                    }
+            }
+            Event::Trim(stream, kept) => {
+                if let Some(state) = self.states.get_mut(&stream) {
+                    state.recover_kept(&kept, segments);
                 }
-                Kind::State { .. } | Kind::Seal | Kind::Mark | Kind::Void { .. } => {}
-            },
+            }
             Event::State(records) => {
                 for record in records {
                     if let Some(state) = self.states.get_mut(&record.stream) {

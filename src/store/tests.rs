@@ -6,8 +6,10 @@ mod crash;
 mod faults;
 mod live;
 mod numbers;
+mod pins;
 mod retention;
 mod simulation;
+mod space;
 mod twins;
 
 use std::sync::Arc;

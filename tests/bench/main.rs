@@ -3,6 +3,7 @@
 //!
 //! `cargo bench --bench bench -- NAME…` runs those, without a name all; `--list` lists them.
 
+mod expiry;
 mod ingest;
 mod load;
 mod log_designs;
@@ -25,6 +26,7 @@ const BENCHES: &[Bench] = &[
     ("one-core", "500 cameras with the server on one core: late acks", ingest::one_core),
     ("slow-readers", "acks beside ten slow readers of old data / acks alone", readers::run),
     ("store-append", "the store alone: durable ingest and acknowledgements", store_append::run),
+    ("expiry", "PERSISTED acks while a million fragments expire / without", expiry::run),
     ("log-designs", "three ways to make many small appends durable", log_designs::run),
 ];
 

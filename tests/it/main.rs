@@ -14,6 +14,7 @@ mod files;
 mod full_disk;
 mod get_media;
 mod hls;
+mod keeping;
 mod kvs;
 mod lifecycle;
 mod native;

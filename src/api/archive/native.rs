@@ -138,7 +138,7 @@ impl Range {
     }
 }
 
-/// A time as people write it, in milliseconds since the Unix epoch.
+/// A time in a query: seconds since the Unix epoch, or a date.
 pub(in crate::api) fn millis(text: &str) -> Result<i64, ApiError> {
     let seconds = text.parse().ok().and_then(ProducerTimestamp::from_secs_f64);
     let date = || text.parse::<jiff::Timestamp>().ok();

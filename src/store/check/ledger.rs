@@ -45,6 +45,8 @@ struct Lost {
     from: Option<ProducerTimestamp>,
     to: ProducerTimestamp,
     fragments: u64,
+    /// The places in the live playlist that they had, if they had any.
+    sequences: std::ops::Range<u64>,
     /// Their entry is there, with other bytes.
     altered: bool,
     /// The smallest counter they can have.
@@ -60,7 +62,11 @@ impl Visitor for Ledger {
                 let account = self.streams.entry(entry.stream).or_default();
                 account.fragment(header, &entry, whole);
             }
-            Kind::Trim { stream, keep_from } => {
+            Kind::Copy(entry) if whole => {
+                self.streams.entry(entry.stream).or_default().copy(&entry);
+            }
+            Kind::Copy(_) => {}
+            Kind::Trim { stream, keep_from, .. } => {
                 let account = self.streams.entry(stream).or_default();
                 account.keep_from = account.keep_from.max(keep_from);
             }
@@ -95,13 +101,26 @@ impl Account {
             self.fragments += 1;
         } else {
             let (from, range) = (Some(entry.producer), header.lsn..header.end());
-            let lost = Lost { from, to: end, fragments: 1, altered: true, counter, range };
+            let sequences = entry.sequence.map_or(0..0, |sequence| sequence..sequence + 1);
+            let (fragments, altered) = (1, true);
+            let lost = Lost { from, to: end, fragments, sequences, altered, counter, range };
             self.lost.push(lost);
         }
     }
 
+    /// A fragment that was copied out of a segment which may be used again: not lost with it.
+    fn copy(&mut self, entry: &FragmentEntry) {
+        let is_it = |lost: &&mut Lost| {
+            lost.fragments > 0 && entry.sequence.is_some_and(|at| lost.sequences.contains(&at))
+        };
+        if let Some(lost) = self.lost.iter_mut().find(is_it) {
+            lost.fragments -= 1;
+            self.fragments += 1;
+        }
+    }
+
     fn state(&mut self, at: Lsn, record: &StateRecord) {
-        self.keep_from = self.keep_from.max(record.keep_from);
+        self.keep_from = self.keep_from.max(record.kept.from);
         let Some(last) = record.edge.last else { return };
         let sequence = record.edge.next_sequence;
         if sequence > self.expected.sequence {
@@ -120,14 +139,15 @@ impl Account {
             let (counter, range) = (counter + u64::from(end.is_some()), after..at);
             // What comes from the past has its place before the fragment that it follows.
             let (from, to) = (end.map(|end| end.min(to)), to.max(end.unwrap_or(to)));
-            self.lost.push(Lost { from, to, fragments, altered: false, counter, range });
+            let (sequences, altered) = (expected..sequence, false);
+            self.lost.push(Lost { from, to, fragments, sequences, altered, counter, range });
         }
     }
 
     /// What is lost and had not expired. A gap that begins among expired fragments may be theirs,
     /// whose segments were used again.
     fn unexpired(&self) -> impl Iterator<Item = &Lost> {
-        self.lost.iter().filter(|lost| lost.counter >= self.keep_from)
+        self.lost.iter().filter(|lost| lost.counter >= self.keep_from && lost.fragments > 0)
     }
 }
 

@@ -298,5 +298,5 @@ impl Walk<'_> {
 fn read_state(file: &dyn DiskFile, at: u64, len: u64, wanted: u32) -> Option<Vec<StateRecord>> {
     let mut body = vec![0; usize::try_from(len).ok()?];
     file.read_at(&mut body, at).ok()?;
-    (crc32c::crc32c(&body) == wanted).then(|| StateRecord::decode_all(&body).collect())
+    (crc32c::crc32c(&body) == wanted).then(|| StateRecord::decode_all(&body))
 }

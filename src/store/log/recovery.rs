@@ -10,12 +10,16 @@ use super::segment::{
 };
 use super::writer::Resume;
 use crate::store::disk::{Disk, DiskFile};
+use crate::store::kept::Kept;
+use crate::types::StreamId;
 
 /// What recovery tells of the log, in its order.
 #[derive(Debug)]
 pub enum Event {
-    /// A fragment, a trim, or a reservation.
+    /// A fragment, a copy of one, or a reservation.
     Entry(Header),
+    /// What of a stream has not expired, as far as it had not before.
+    Trim(StreamId, Kept),
     /// What was known of every stream at this place.
     State(Vec<StateRecord>),
 }
@@ -55,6 +59,7 @@ pub fn recover(
     let mut used = files.used;
     used.sort_by_key(|segment| segment.base);
     for segment in &used {
+        segments.adopt(&segment.file);
         segments.insert(segment.clone());
     }
     for segment in &used {
@@ -63,6 +68,7 @@ pub fn recover(
     let resume = Resume { active: None, next_base: used.last().map_or(0, |last| last.end()) };
     let tail = pass.finish(&used, &mut apply).map_err(|e| RecoverError::Io("cut the tail", e))?;
     for file in files.free {
+        segments.adopt(&file);
         segments.add_free(file).map_err(|e| RecoverError::Io("remove segment", e))?;
     }
     Ok(Recovered {
@@ -218,12 +224,20 @@ impl Pass {
         apply: &mut impl FnMut(&Segments, Event),
     ) -> io::Result<()> {
         match header.kind {
-            Kind::Fragment(_) | Kind::Trim { .. } | Kind::Reserve { .. } => {
+            Kind::Fragment(_) | Kind::Copy(_) | Kind::Reserve { .. } => {
                 apply(&self.segments, Event::Entry(header));
             }
+            Kind::Trim { stream, keep_from, .. } => match self.body(&header)? {
+                Some(body) => {
+                    let kept = Kept::decode(keep_from, &body);
+                    apply(&self.segments, Event::Trim(stream, kept));
+                }
+                // What it told of comes back, and expires again.
+                None => self.damage.push(format!("log position {}: trim damaged", header.lsn)),
+            },
             Kind::State { .. } => match self.body(&header)? {
                 Some(body) => {
-                    let records = StateRecord::decode_all(&body).collect();
+                    let records = StateRecord::decode_all(&body);
                     apply(&self.segments, Event::State(records));
                 }
                 None => self.damage.push(format!("log position {}: state damaged", header.lsn)),
