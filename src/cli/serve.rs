@@ -1,13 +1,15 @@
 //! `kinora serve`
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use clap::Args;
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -81,7 +83,7 @@ impl Serve {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         let config = Config::load(self.config.as_deref(), &self.flags())?;
         start_log(config.log_format);
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let runtime = runtime()?;
         let outcome = runtime.block_on(serve(config));
         // A thread that still waits for the disk must not hold up the exit.
         runtime.shutdown_background();
@@ -105,6 +107,14 @@ impl Serve {
         .filter_map(|(key, value)| Some((key, value?)))
         .collect()
     }
+}
+
+/// The runtime that uploads share. It has threads for half of the cores: the fewer there are, the
+/// more frames each finds waiting when it wakes up, and all other connections have threads of
+/// their own.
+fn runtime() -> io::Result<Runtime> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    Builder::new_multi_thread().worker_threads(cores.div_ceil(2)).enable_all().build()
 }
 
 async fn serve(config: Config) -> Result<ExitCode, Failure> {
