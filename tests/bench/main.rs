@@ -27,7 +27,7 @@ const BENCHES: &[Bench] = &[
     ("slow-readers", "acks beside ten slow readers of old data / acks alone", readers::run),
     ("store-append", "the store alone: durable ingest and acknowledgements", store_append::run),
     ("expiry", "PERSISTED acks while a million fragments expire / without", expiry::run),
-    ("log-designs", "three ways to make many small appends durable", log_designs::run),
+    ("log-designs", "ways to make many small appends durable", log_designs::run),
 ];
 
 fn main() -> std::io::Result<()> {
