@@ -2,9 +2,12 @@
 
 mod check;
 mod demo;
+mod export;
+mod import;
 mod key;
 mod produce;
 mod serve;
+mod service;
 
 use std::process::ExitCode;
 
@@ -25,6 +28,8 @@ struct Arguments {
 enum Command {
     Serve(serve::Serve),
     Produce(produce::Produce),
+    Export(export::Export),
+    Import(import::Import),
     Demo(demo::Demo),
     Key(key::KeyCommand),
     Check(check::Check),
@@ -38,6 +43,8 @@ pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Serve(serve) => serve.run(),
         Command::Produce(produce) => produce.run(),
+        Command::Export(export) => export.run(),
+        Command::Import(import) => import.run(),
         Command::Demo(demo) => demo.run(),
         Command::Key(key) => key.run(),
         Command::Check(check) => check.run(),

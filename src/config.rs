@@ -23,6 +23,9 @@ const OPTIONAL_KEYS: [&str; 3] = ["public_url", "tls_cert", "tls_key"];
 
 const MIB: u64 = 1 << 20;
 
+/// What the log works in: the segment that is written, two that are free, and some to hold media.
+const LEAST_QUOTA_SEGMENTS: u64 = 6;
+
 /// Everything the server can be told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -55,6 +58,8 @@ pub struct Config {
     pub http: HttpLimits,
     /// PutMedia.
     pub put_media: PutMediaLimits,
+    /// Files that are uploaded as a whole.
+    pub files: FileLimits,
     /// GetMedia and GetMediaForFragmentList.
     pub get_media: GetMediaLimits,
     /// HLS sessions.
@@ -93,18 +98,25 @@ pub struct StoreConfig {
     pub spare_segments: usize,
     /// Bytes that may wait for the disk before producers must wait.
     pub queue_bytes: u64,
-    /// Bytes of media that all producers together may have sent before it is durable. Beyond it only
-    /// the one that began its fragment first is read on.
+    /// Bytes of media that all producers together may have sent before it is durable. Beyond it
+    /// they wait for the disk, but for one fragment that may always get complete.
     pub held_bytes: u64,
     /// How long a stream without retention keeps fragments for its live readers. AWS: 5 minutes.
     pub unretained_seconds: u64,
-    /// How often retention is enforced.
+    /// How often retention is enforced, besides each time when the log has grown by a segment.
     pub retention_interval_seconds: u64,
     /// Bytes of the index that are kept in memory.
     pub index_cache_bytes: u64,
     /// How long a fragment waits in memory to be put into the index's file together with others;
     /// they are read from the log again when the process is killed.
     pub index_interval_seconds: u64,
+    /// Bytes that all segment files may take together; 0 is no limit. When it is reached, the
+    /// oldest fragments of all streams go, but for pinned ones; when nothing may go, producers
+    /// are refused.
+    pub quota_bytes: u64,
+    /// Bytes that stay free on the disk, by the same means; with 0 and no quota, nothing goes before
+    /// its time, and producers are refused when the disk is full.
+    pub min_free_bytes: u64,
 }
 
 /// Bounds of every HTTP connection.
@@ -161,6 +173,16 @@ pub struct PutMediaLimits {
     pub min_bytes_per_second: u64,
 }
 
+/// Bounds of `PUT /v1/streams/{stream}/media`, beside those of PutMedia that are about fragments.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FileLimits {
+    /// Files that may be under way at a time.
+    pub max_uploads: usize,
+    /// Bytes of all temporary files together. Only MP4 whose index is not at its beginning needs one.
+    pub max_spool_bytes: u64,
+}
+
 /// Bounds of GetMedia.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -210,6 +232,7 @@ impl Default for Config {
             store: StoreConfig::default(),
             http: HttpLimits::default(),
             put_media: PutMediaLimits::default(),
+            files: FileLimits::default(),
             get_media: GetMediaLimits::default(),
             hls: HlsLimits::default(),
         }
@@ -228,6 +251,8 @@ impl Default for StoreConfig {
             retention_interval_seconds: 30,
             index_cache_bytes: 64 * MIB,
             index_interval_seconds: 10,
+            quota_bytes: 0,
+            min_free_bytes: 512 * MIB,
         }
     }
 }
@@ -263,6 +288,12 @@ impl Default for PutMediaLimits {
             idle_seconds: 30,
             min_bytes_per_second: 30,
         }
+    }
+}
+
+impl Default for FileLimits {
+    fn default() -> Self {
+        Self { max_uploads: 32, max_spool_bytes: 16 << 30 }
     }
 }
 
@@ -441,6 +472,11 @@ impl Config {
             "store.index_interval_seconds must be from 1 to 3600",
         )?;
         rule(
+            self.store.quota_bytes == 0
+                || self.store.quota_bytes / LEAST_QUOTA_SEGMENTS >= self.store.segment_bytes,
+            "store.quota_bytes must be 0 or at least 6 times store.segment_bytes",
+        )?;
+        rule(
             (8 << 10..=MIB as usize).contains(&self.http.max_head_bytes),
             "http.max_head_bytes must be from 8 KiB to 1 MiB",
         )?;
@@ -607,6 +643,7 @@ mod tests {
             merge("public_url = 'https://x/y'", &[], &[]),
             merge("account = '1'", &[], &[]),
             merge("[store]\nsegment_bytes = 1", &[], &[]),
+            merge("[store]\nquota_bytes = 67108864", &[], &[]),
         ];
         let expected = [
             "kinora.toml: TOML parse error at line 1, column 1",
@@ -620,6 +657,7 @@ mod tests {
             "public_url must be http:// or https://",
             "account must have twelve digits",
             "store.segment_bytes must be from 1 MiB to 4 GiB",
+            "store.quota_bytes must be 0 or at least 6 times store.segment_bytes",
         ];
         for (case, expected) in cases.into_iter().zip(expected) {
             let message = case.expect_err(expected);

@@ -90,6 +90,16 @@ metrics! {
         "Bytes of GetMedia answers sent.";
     Gauge store_bytes "kinora_store_used_bytes"
         "Bytes of the log's files that hold fragments.";
+    Gauge store_disk_bytes "kinora_store_disk_bytes"
+        "Bytes of all the log's files, free ones included.";
+    Counter store_expired "kinora_store_expired_fragments_total"
+        "Fragments that went by the retention or the most bytes of their stream.";
+    Counter store_evicted "kinora_store_evicted_fragments_total"
+        "Fragments that went early, as the quota or the floor of free space was reached.";
+    Counter store_refused "kinora_store_refused_fragments_total"
+        "Fragments that were refused, as no space was left and nothing might go.";
+    Counter store_copied_bytes "kinora_store_copied_bytes_total"
+        "Bytes that were appended again to free the segments they were in.";
     Gauge store_held_bytes "kinora_store_held_bytes"
         "Bytes of media received that are not durable yet.";
     Counter hls_playlists "kinora_hls_playlists_total"
@@ -104,6 +114,11 @@ impl Counter {
     /// Adds.
     pub fn add(&self, amount: u64) {
         self.0.fetch_add(amount, Ordering::Relaxed);
+    }
+
+    /// Takes over a total that is counted elsewhere.
+    pub fn raise_to(&self, total: u64) {
+        self.0.fetch_max(total, Ordering::Relaxed);
     }
 
     /// The total so far.

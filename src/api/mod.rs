@@ -11,6 +11,7 @@ mod auth;
 mod body;
 mod error;
 mod impatient;
+mod keeping;
 pub mod keys;
 pub mod media;
 mod native;
@@ -59,6 +60,8 @@ pub struct App {
     pub metrics: Metrics,
     /// The GetMedia answers under way.
     pub readers: media::Readers,
+    /// The files that are being uploaded.
+    pub files: media::Files,
     /// Makes segments for players, and keeps the newest.
     pub packager: Packager,
     /// Cancelled when the server stops: long answers then end in order, soon.
@@ -87,7 +90,7 @@ pub struct Routes {
 /// The whole service as one router.
 pub fn router(app: AppState) -> Router {
     let Routes { signed, streaming, native, public } =
-        [video::routes(), media::routes(), archive::routes(), native::routes()]
+        [video::routes(), media::routes(), archive::routes(), native::routes(), keeping::routes()]
             .into_iter()
             .fold(Routes::default(), Routes::and);
     // Not `route_layer`, which refuses an area that has no routes yet.
@@ -170,7 +173,7 @@ fn allow_any_origin(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in [
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
-        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, PUT, POST, DELETE, OPTIONS"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, PUT, POST, PATCH, DELETE, OPTIONS"),
         (header::ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type, Range"),
         (header::ACCESS_CONTROL_EXPOSE_HEADERS, "Content-Length, Content-Range, ETag"),
         (header::ACCESS_CONTROL_MAX_AGE, "86400"),

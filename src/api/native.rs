@@ -43,14 +43,20 @@ async fn list_streams(State(app): State<AppState>, caller: Caller) -> Json<Value
     Json(json!({ "streams": streams }))
 }
 
-fn describe(app: &App, stream: &StreamInfo) -> Value {
-    let bounds = app.store.media(stream.id).and_then(|media| media.bounds());
+/// A stream in every answer of the native API.
+pub(super) fn describe(app: &App, stream: &StreamInfo) -> Value {
+    let media = app.store.media(stream.id);
+    let bounds = media.as_ref().and_then(|media| media.bounds());
     json!({
         "name": stream.name().as_str(),
         "arn": stream.arn.to_string(),
         "mediaType": stream.media_type,
         "created": stream.created().as_secs_f64(),
         "retentionHours": stream.retention_hours,
+        "maxBytes": stream.max_bytes,
+        "strictTimecodes": stream.strict_timecodes,
+        "pins": stream.pins.len(),
+        "bytes": media.map_or(0, |media| media.stored_bytes()),
         "tags": stream.tags,
         "live": bounds.as_ref().is_some_and(|(_, newest)| is_live(app, newest)),
         "oldest": bounds.as_ref().map(|(oldest, _)| fragment(oldest)),
@@ -78,7 +84,13 @@ pub(super) fn fragment(info: &FragmentInfo) -> Value {
 /// `GET /metrics`: Prometheus text.
 async fn metrics(State(app): State<AppState>, caller: Caller) -> Result<Response, ApiError> {
     caller.may_do_all()?;
-    app.metrics.store_bytes.set(app.store.used_bytes());
+    let space = app.store.space();
+    app.metrics.store_bytes.set(space.used_bytes);
+    app.metrics.store_disk_bytes.set(space.disk_bytes);
+    app.metrics.store_expired.raise_to(space.expired);
+    app.metrics.store_evicted.raise_to(space.evicted);
+    app.metrics.store_refused.raise_to(space.refused);
+    app.metrics.store_copied_bytes.raise_to(space.copied_bytes);
     app.metrics.store_held_bytes.set(app.store.held_bytes());
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     Ok((content_type, app.metrics.render()).into_response())

@@ -148,11 +148,16 @@ async fn connection(shared: Shared, mut socket: TcpStream) -> Result<(), Error> 
     // Acknowledgements are small and wanted at once.
     socket.set_nodelay(true)?;
     if let Some(tls) = tls {
-        let patience = Duration::from_secs(app.config.http.tls_timeout_seconds);
-        let mut socket = timeout(patience, tls.accept(socket)).await??;
-        let first = first(&app, &mut socket).await?;
-        let (reader, writer) = tokio::io::split(socket);
-        return serve(app, router, first, reader, writer).await;
+        let socket = socket.into_std()?;
+        let served = workers.run(async move {
+            let socket = TcpStream::from_std(socket)?;
+            let patience = Duration::from_secs(app.config.http.tls_timeout_seconds);
+            let mut socket = timeout(patience, tls.accept(socket)).await??;
+            let first = first(&app, &mut socket).await?;
+            let (reader, writer) = tokio::io::split(socket);
+            serve(app, router, first, reader, writer).await
+        });
+        return served.await?;
     }
     let first = first(&app, &mut socket).await?;
     if let First::Upload(_) = first {

@@ -2,7 +2,8 @@
 //!
 //! A request for a segment is read, answered and forgotten on one core: its connection's buffers stay
 //! in that core's cache, and no task is stolen or woken across. Uploads stay on the shared runtime,
-//! which wakes up once for the frames of many cameras.
+//! which wakes up once for the frames of many cameras; over TLS they are here as well, since a
+//! connection cannot move once its handshake has begun.
 
 use std::future::Future;
 use std::io;

@@ -109,11 +109,13 @@ fn lines(report: &CheckReport, repair: bool) -> Vec<String> {
     );
     let verdict = match (report.damage.len(), repair) {
         (0, _) => "no damage".to_owned(),
-        (found, true) => format!("{} dealt with; the server starts", count(found as u64, "damage")),
-        (found, false) => {
-            let found = count(found as u64, "damage");
-            format!("{found} found; `kinora check --repair` moves what cannot be read to aside/")
+        (found, true) => {
+            format!("dealt with damage in {}; the server starts", count(found as u64, "place"))
         }
+        (found, false) => format!(
+            "damage in {}; `kinora check --repair` moves what cannot be read to aside/",
+            count(found as u64, "place")
+        ),
     };
     lines.push(format!("{checked}: {verdict}"));
     lines
@@ -126,7 +128,7 @@ fn damage(damage: &Damage) -> String {
             format!("log: {segment}: {} from byte {offset} on: {what}", size(*len))
         }
         Damage::Segment { segment, what } => format!("log: {segment}: {what}"),
-        Damage::Catalog { what } => format!("catalog: {what}"),
+        Damage::Catalog { what } => format!("catalog: it cannot be read whole: {what}"),
         Damage::LostStream { id, fragments } => format!(
             "catalog: stream {} is in the log with {}, and the catalog does not know it",
             id.0,
@@ -137,16 +139,20 @@ fn damage(damage: &Damage) -> String {
 
 fn media(lost: &LostMedia) -> String {
     let LostMedia { stream, name, from, to, fragments, altered } = lost;
-    let what = if *altered { "damaged" } else { "missing" };
     let fragments = count(*fragments, "fragment");
     let stream = title(*stream, name.as_ref());
     match from {
         Some(from) => {
             let seconds = to.since(*from).0 as f64 / 1000.0;
             let (from, to) = (date(*from), date(*to));
-            format!("{stream}: {from} to {to} ({seconds:.3} s, {fragments}) is {what}")
+            if *altered {
+                return format!(
+                    "{stream}: {from} to {to} ({seconds:.3} s, {fragments}) is damaged"
+                );
+            }
+            format!("{stream}: missing {fragments} between {from} and {to} ({seconds:.3} s)")
         }
-        None => format!("{stream}: everything before {} ({fragments}) is {what}", date(*to)),
+        None => format!("{stream}: missing {fragments}, all before {}", date(*to)),
     }
 }
 
@@ -158,9 +164,9 @@ fn note(note: &Note) -> String {
             size(*bytes)
         ),
         Note::Orphans { streams, fragments } => format!(
-            "note: {} of {} that were deleted; the space is used again in time",
+            "note: {} left of {}; the space is used again in time",
             count(*fragments, "fragment"),
-            count(*streams as u64, "stream"),
+            count(*streams as u64, "deleted stream"),
         ),
         Note::Unfinished { files } => format!(
             "note: {} being made when the process ended; the next start removes them",
@@ -207,14 +213,13 @@ mod tests {
         };
         assert_eq!(
             media(&lost),
-            "front: 2026-11-22T00:40:00.000Z to 2026-11-22T00:40:04.500Z (4.500 s, 2 fragments) is \
-             missing"
+            "front: missing 2 fragments between 2026-11-22T00:40:00.000Z and \
+             2026-11-22T00:40:04.500Z (4.500 s)"
         );
-        let lost = LostMedia { from: None, name: None, altered: true, fragments: 1, ..lost };
+        let lost = LostMedia { from: None, name: None, fragments: 1, ..lost };
         assert_eq!(
             media(&lost),
-            "stream 7 (its name is lost): everything before 2026-11-22T00:40:04.500Z (1 fragment) \
-             is damaged"
+            "stream 7 (its name is lost): missing 1 fragment, all before 2026-11-22T00:40:04.500Z"
         );
     }
 }

@@ -11,8 +11,9 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
-use super::produce::{USER_AGENT, read_credentials, stop_on_signals};
+use super::produce::stop_on_signals;
 use super::serve::{Running, start_log};
+use super::service::{USER_AGENT, read_credentials};
 use crate::api::keys::CREDENTIALS_FILE;
 use crate::client::{self, Client};
 use crate::clock::Clock;

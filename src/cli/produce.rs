@@ -1,7 +1,6 @@
 //! `kinora produce`
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,14 +10,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::Failure;
 use super::serve::start_log;
-use crate::client::{self, Client, credentials_from_profile};
+use super::service::{Service, timestamp};
 use crate::clock::Clock;
 use crate::config::LogFormat;
 use crate::produce::{
     FragmentLimits, Manner, Options, Progress, Source, SourceSpec, Summary, upload,
 };
 use crate::types::{Millis, ProducerTimestamp, StreamName};
-use crate::wire::sigv4::Credentials;
 
 /// Upload a camera, a file or a test picture to a stream.
 ///
@@ -49,42 +47,11 @@ pub(super) struct Produce {
     stream: StreamName,
     #[command(flatten)]
     service: Service,
-    #[command(flatten)]
-    media: MediaArgs,
-}
-
-/// Where to upload to, and with which key.
-#[derive(Args)]
-struct Service {
-    /// Address of the service; AWS itself with --endpoint aws
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "AWS_ENDPOINT_URL_KINESIS_VIDEO",
-        default_value = "http://127.0.0.1:5580"
-    )]
-    endpoint: String,
-    /// Region that requests are signed for
-    #[arg(long, env = "AWS_REGION", default_value = "us-east-1")]
-    region: String,
-    /// Public part of the key
-    #[arg(long, value_name = "ID", env = "AWS_ACCESS_KEY_ID", requires = "secret_key")]
-    access_key: Option<String>,
-    /// Secret part of the key
-    #[arg(long, value_name = "KEY", env = "AWS_SECRET_ACCESS_KEY", hide_env_values = true)]
-    secret_key: Option<String>,
-    /// Token of a temporary key
-    #[arg(long, value_name = "TOKEN", env = "AWS_SESSION_TOKEN", hide_env_values = true)]
-    session_token: Option<String>,
-    /// File with the key [default: ~/.aws/credentials]
-    #[arg(long, value_name = "FILE", env = "AWS_SHARED_CREDENTIALS_FILE")]
-    credentials: Option<PathBuf>,
-    /// Profile in that file
-    #[arg(long, value_name = "NAME", env = "AWS_PROFILE", default_value = "default")]
-    profile: String,
     /// Hours the stream keeps its fragments, if it has to be made
     #[arg(long, value_name = "N", default_value_t = 24)]
     retention_hours: u32,
+    #[command(flatten)]
+    media: MediaArgs,
 }
 
 /// How the source becomes fragments.
@@ -145,52 +112,13 @@ impl Produce {
         stop_on_signals(&stop)?;
         let clock = Clock::system();
         let client = self.service.client(clock.clone())?;
-        let Self { source: spec, stream, service, media } = self;
-        let options = media.options(stream, service.retention_hours);
+        let Self { source: spec, stream, retention_hours, media, .. } = self;
+        let options = media.options(stream, retention_hours);
         let source = open(spec, &media, clock.clone()).await?;
         let manner = if std::io::stderr().is_terminal() { Manner::Terminal } else { Manner::Log };
         let mut progress = Progress::new(manner);
         Ok(upload(client, source, options, clock, &mut progress, &stop).await?)
     }
-}
-
-impl Service {
-    fn client(&self, clock: Clock) -> Result<Client, Failure> {
-        let endpoint = Some(self.endpoint.clone()).filter(|endpoint| endpoint != "aws");
-        let options = client::Options {
-            endpoint,
-            region: self.region.clone(),
-            credentials: self.credentials()?,
-            user_agent: USER_AGENT.to_owned(),
-        };
-        Ok(Client::new(options, clock)?)
-    }
-
-    /// Explicit keys first, then the file.
-    fn credentials(&self) -> Result<Credentials, Failure> {
-        if let (Some(access_key), Some(secret)) = (&self.access_key, &self.secret_key) {
-            return Ok(Credentials {
-                access_key: access_key.clone(),
-                secret: secret.clone(),
-                session_token: self.session_token.clone(),
-            });
-        }
-        let home = || Some(std::env::home_dir()?.join(".aws/credentials"));
-        let path = self.credentials.clone().or_else(home).ok_or("there is no home directory")?;
-        read_credentials(&path, &self.profile)
-    }
-}
-
-/// Reads a key from a file in the AWS shared-credentials format.
-pub(super) fn read_credentials(path: &Path, profile: &str) -> Result<Credentials, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        format!(
-            "no key: {}: {error}; point --credentials at the file that \"kinora serve\" wrote",
-            path.display()
-        )
-    })?;
-    credentials_from_profile(&text, profile)
-        .map_err(|error| format!("{}: {error}", path.display()).into())
 }
 
 impl MediaArgs {
@@ -205,9 +133,6 @@ impl MediaArgs {
         }
     }
 }
-
-/// Names the program to the service.
-pub(super) const USER_AGENT: &str = concat!("kinora/", env!("CARGO_PKG_VERSION"));
 
 #[cfg(feature = "gstreamer")]
 async fn open(spec: SourceSpec, media: &MediaArgs, clock: Clock) -> Result<Source, Failure> {
@@ -257,11 +182,4 @@ pub(super) fn stop_on_signals(stop: &CancellationToken) -> Result<(), Failure> {
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
-}
-
-fn timestamp(text: &str) -> Result<ProducerTimestamp, String> {
-    let time: jiff::Timestamp = text.parse().map_err(|error: jiff::Error| error.to_string())?;
-    let millis = time.as_millisecond();
-    let usable = (millis >= 0).then(|| ProducerTimestamp::from_millis(millis));
-    usable.ok_or_else(|| "a time before 1970 cannot be uploaded".to_owned())
 }

@@ -1,13 +1,15 @@
 //! `kinora serve`
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use clap::Args;
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +17,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::Failure;
 use crate::api::keys::{CREDENTIALS_FILE, KeyRing};
-use crate::api::media::Readers;
+use crate::api::media::{Files, Readers};
 use crate::api::server::Server;
 use crate::api::{App, AppState};
 use crate::clock::Clock;
@@ -40,6 +42,10 @@ const KEYS_REFRESH: Duration = Duration::from_secs(1);
 ///
 /// works at once. When ready, prints "kinora listening on URL". SIGTERM or SIGINT ends open
 /// fragments, syncs and exits 0; a second one exits at once.
+///
+/// Keeps 512 MiB of the disk free (KINORA_STORE_MIN_FREE_BYTES), and within a quota if one is set
+/// (KINORA_STORE_QUOTA_BYTES): when either is reached, the oldest fragments of all streams go, but
+/// for pinned ones; when nothing may go, producers are refused with an ERROR acknowledgement.
 #[derive(Args)]
 #[command(verbatim_doc_comment, about = "Run the server")]
 pub(super) struct Serve {
@@ -77,7 +83,7 @@ impl Serve {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         let config = Config::load(self.config.as_deref(), &self.flags())?;
         start_log(config.log_format);
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let runtime = runtime()?;
         let outcome = runtime.block_on(serve(config));
         // A thread that still waits for the disk must not hold up the exit.
         runtime.shutdown_background();
@@ -101,6 +107,14 @@ impl Serve {
         .filter_map(|(key, value)| Some((key, value?)))
         .collect()
     }
+}
+
+/// The runtime that uploads share. It has threads for half of the cores: the fewer there are, the
+/// more frames each finds waiting when it wakes up, and all other connections have threads of
+/// their own.
+fn runtime() -> io::Result<Runtime> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    Builder::new_multi_thread().worker_threads(cores.div_ceil(2)).enable_all().build()
 }
 
 async fn serve(config: Config) -> Result<ExitCode, Failure> {
@@ -184,6 +198,8 @@ fn open(config: Config, disk: Arc<dyn Disk>) -> Result<AppState, Failure> {
         unretained_keep: Millis(store.unretained_seconds.saturating_mul(1000)),
         index_cache_bytes: usize::try_from(store.index_cache_bytes)?,
         index_interval: Millis(store.index_interval_seconds.saturating_mul(1000)),
+        quota: (store.quota_bytes > 0).then_some(store.quota_bytes),
+        floor: store.min_free_bytes,
         ..Options::default()
     };
     let (store, report) = Store::open_on(disk, options, clock.clone()).map_err(|error| {
@@ -205,6 +221,7 @@ fn open(config: Config, disk: Arc<dyn Disk>) -> Result<AppState, Failure> {
     if !config.auth_required() {
         tracing::warn!("authentication is off: everybody on this machine may do everything");
     }
+    let files = Files::open(&config).map_err(|error| format!("folder for uploads: {error}"))?;
     Ok(Arc::new(App {
         config,
         store: Arc::new(store),
@@ -212,6 +229,7 @@ fn open(config: Config, disk: Arc<dyn Disk>) -> Result<AppState, Failure> {
         keys,
         metrics: Metrics::default(),
         readers: Readers::default(),
+        files,
         packager: Packager::new(package::Options::default()),
         shutdown: CancellationToken::new(),
     }))
@@ -231,18 +249,33 @@ fn announce(url: &str) -> std::io::Result<()> {
 
 /// What must happen again and again, until the shutdown.
 async fn keep_house(app: AppState) {
-    let keys = every(&app, KEYS_REFRESH, |app| {
+    let keys = every(&app, KEYS_REFRESH, std::future::pending, |app| {
         if let Err(error) = app.keys.refresh() {
             tracing::error!("keys stay as they were: {error}");
         }
     });
     let interval = Duration::from_secs(app.config.store.retention_interval_seconds);
-    let retention = every(&app, interval, |app| app.store.enforce_retention());
+    let grown = || app.store.grown();
+    let retention = every(&app, interval, grown, |app| {
+        app.store.enforce_retention();
+        app.store.empty_segments();
+    });
     tokio::join!(keys, retention);
 }
 
-async fn every(app: &AppState, interval: Duration, work: fn(&App)) {
-    while tokio::time::timeout(interval, app.shutdown.cancelled()).await.is_err() {
+/// Works after each interval, and besides as soon as `wanted` resolves.
+async fn every<F: Future<Output = ()>>(
+    app: &AppState,
+    interval: Duration,
+    wanted: impl Fn() -> F,
+    work: fn(&App),
+) {
+    loop {
+        tokio::select! {
+            () = app.shutdown.cancelled() => return,
+            () = tokio::time::sleep(interval) => {}
+            () = wanted() => {}
+        }
         let app = Arc::clone(app);
         if let Err(error) = tokio::task::spawn_blocking(move || work(&app)).await {
             tracing::error!("housekeeping: {error}");

@@ -16,10 +16,11 @@ pub struct Acks {
     parser: AckParser,
 }
 
-/// Media of a running GetMedia: MKV documents in a row.
+/// Media of a running GetMedia or GetMediaForFragmentList: MKV documents in a row.
 #[derive(Debug)]
 pub struct Media {
-    response: reqwest::Response,
+    pub(super) response: reqwest::Response,
+    pub(super) operation: &'static str,
 }
 
 /// Where GetMedia begins.
@@ -86,7 +87,7 @@ impl Client {
         if !response.status().is_success() {
             return Err(refusal(operation, response).await);
         }
-        Ok(Media { response })
+        Ok(Media { response, operation })
     }
 }
 
@@ -111,7 +112,7 @@ impl Acks {
 impl Media {
     /// The next bytes; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
-        let operation = "GetMedia";
+        let operation = self.operation;
         self.response.chunk().await.map_err(|source| Error::Transport { operation, source })
     }
 }

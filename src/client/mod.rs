@@ -4,19 +4,23 @@
 //! configured, the endpoint of media always comes from GetDataEndpoint.
 
 mod ack;
+mod archive;
 mod credentials;
 mod error;
+mod file;
 mod media;
 
 pub use ack::{Ack, AckError, AckKind, AckParser, MAX_ACK_BYTES};
+pub use archive::{ListedFragment, Page};
 pub use credentials::{ProfileError, credentials_from_profile};
 pub use error::Error;
+pub use file::FileLines;
 pub use media::{Acks, Media, StartSelector};
 
 use std::time::Duration;
 
-use reqwest::Url;
 use reqwest::header::CONTENT_TYPE;
+use reqwest::{Method, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -77,6 +81,10 @@ pub enum ApiName {
     PutMedia,
     /// GetMedia.
     GetMedia,
+    /// ListFragments.
+    ListFragments,
+    /// GetMediaForFragmentList.
+    GetMediaForFragmentList,
 }
 
 impl Client {
@@ -142,6 +150,8 @@ impl Client {
         let api_name = match api {
             ApiName::PutMedia => "PUT_MEDIA",
             ApiName::GetMedia => "GET_MEDIA",
+            ApiName::ListFragments => "LIST_FRAGMENTS",
+            ApiName::GetMediaForFragmentList => "GET_MEDIA_FOR_FRAGMENT_LIST",
         };
         let request = video::GetDataEndpointInput {
             stream_name: Some(stream.to_string()),
@@ -191,26 +201,38 @@ impl Client {
         headers: &[(&str, &str)],
         payload_hash: &str,
     ) -> Result<reqwest::RequestBuilder, Error> {
-        let path = path_of(operation);
-        let url = base.join(&path).map_err(|_| Error::Endpoint(base.to_string()))?;
-        let host = authority(base);
+        let url = base.join(&path_of(operation)).map_err(|_| Error::Endpoint(base.to_string()))?;
+        let request = self.signed(Method::POST, url, headers, payload_hash);
+        Ok(request.header(CONTENT_TYPE, "application/json"))
+    }
+
+    /// A signed request; the signature covers `headers` and the host.
+    fn signed(
+        &self,
+        method: Method,
+        url: Url,
+        headers: &[(&str, &str)],
+        payload_hash: &str,
+    ) -> reqwest::RequestBuilder {
+        let host = authority(&url);
         let mut headers = headers.to_vec();
         headers.push(("host", &host));
+        let (path, query) = (url.path(), url.query().unwrap_or_default());
         let signed = sigv4::sign_headers(
-            &sigv4::Request { method: "POST", path: &path, query: "", headers: &headers },
+            &sigv4::Request { method: method.as_str(), path, query, headers: &headers },
             payload_hash,
             &self.credentials,
             sigv4::Target { region: &self.region, service: SERVICE },
             self.clock.now(),
         );
-        let mut request = self.http.post(url).header(CONTENT_TYPE, "application/json");
+        let mut request = self.http.request(method, url.clone());
         for (name, value) in headers {
             request = request.header(name, value);
         }
         for (name, value) in signed {
             request = request.header(name, value);
         }
-        Ok(request)
+        request
     }
 }
 

@@ -11,6 +11,9 @@ pub struct Limits {
     pub fragment_bytes: usize,
     /// Media time from a fragment's start to its last frame.
     pub fragment_duration: Millis,
+    /// Whether a fragment that does not start after the one before it on its connection is refused,
+    /// as AWS does. Otherwise it is stored where its time says.
+    pub strict_timecodes: bool,
     /// Tracks of a connection.
     pub tracks: usize,
     /// Metadata tags of one fragment; the end-of-fragment tag does not count.
@@ -39,6 +42,7 @@ impl Default for Limits {
         Self {
             fragment_bytes: 50 << 20,
             fragment_duration: Millis(20_000),
+            strict_timecodes: false,
             tracks: 3,
             fragment_tags: 10,
             tag_name_bytes: 128,

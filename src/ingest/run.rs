@@ -197,6 +197,7 @@ impl Run {
 
     async fn finish(&mut self) -> Result<(), End> {
         let finished = self.session.finish();
+        self.receiving.hold(self.session.held_bytes() as u64);
         self.drain_outputs().await?;
         finished.map_err(End::Refused)
     }

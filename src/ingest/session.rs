@@ -360,7 +360,8 @@ impl Session {
         let timecode =
             fragment.timecode.ok_or(Refusal::InvalidOrder("a frame stands before its Timecode"))?;
         let timecode_ms = timecode.millis(scale);
-        if let Some(previous_ms) = self.previous_ms.filter(|&previous| timecode_ms <= previous) {
+        let not_after = |&previous: &i64| self.limits.strict_timecodes && timecode_ms <= previous;
+        if let Some(previous_ms) = self.previous_ms.filter(not_after) {
             return Err(Refusal::TimecodeNotAfterPrevious { previous_ms, got_ms: timecode_ms });
         }
         let start = match self.timecodes {

@@ -2,6 +2,8 @@
 
 pub mod codec;
 pub mod ebml;
+pub mod file;
 pub mod mkv;
 pub mod mp4;
 pub mod playlist;
+pub mod remux;

@@ -146,7 +146,10 @@ fn list(stream: &MediaStream, session: &Session) -> Result<Listing, Error> {
             live(&newest, limit, clock, session.discontinuity)
         }
         Playback::OnDemand(range) => {
-            let page = |after, limit| stream.list(range, after, limit);
+            let page = |last: Option<&FragmentInfo>, limit| {
+                let rest = last.map_or(range, |last| range.rest(last));
+                stream.list(rest, last.map(|last| last.number), limit)
+            };
             on_demand(page, range, limit, session.discontinuity)
         }
     };

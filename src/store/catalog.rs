@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::locked;
 use super::streams::Streams;
-use crate::types::{Arn, ServerTimestamp, StreamId, StreamName};
+use crate::types::{Arn, ProducerTimestamp, ServerTimestamp, StreamId, StreamName};
 
 /// A stream's id and its facts as JSON, see [`Stored`].
 pub(super) const STREAMS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("streams");
@@ -18,6 +18,8 @@ pub(super) const COUNTERS: TableDefinition<'_, &str, u32> = TableDefinition::new
 /// The id the next stream gets. Ids are never used again, see `FORMAT.md`.
 pub(super) const NEXT_ID: &str = "next_stream_id";
 const VERSION_LENGTH: usize = 20;
+/// The most pins of a stream.
+pub const MAX_PINS: usize = 1000;
 
 type Database = redb::Database;
 
@@ -52,6 +54,12 @@ pub struct StreamInfo {
     pub media_type: Option<String>,
     pub kms_key_id: Option<String>,
     pub retention_hours: u32,
+    /// Bytes of the log that its newest fragments may take; older ones go.
+    pub max_bytes: Option<u64>,
+    /// Whether a fragment that does not start after the one before it on its connection is refused.
+    pub strict_timecodes: bool,
+    /// What survives retention and every limit; at most [`MAX_PINS`].
+    pub pins: Vec<Pin>,
     pub tags: BTreeMap<String, String>,
     /// Twenty random alphanumerics, new on each change of metadata.
     pub version: String,
@@ -67,6 +75,31 @@ impl StreamInfo {
     /// When it was created.
     pub fn created(&self) -> ServerTimestamp {
         ServerTimestamp::from_millis(self.arn.created_ms)
+    }
+}
+
+/// A range of producer time, both ends included. Fragments that have any part of it survive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pin {
+    /// Where it begins.
+    pub from: ProducerTimestamp,
+    /// Where it ends, not before it begins.
+    pub to: ProducerTimestamp,
+}
+
+impl Pin {
+    /// The same ranges in order, with those that touch as one.
+    pub(super) fn merged(pins: &[Self]) -> Arc<[Self]> {
+        let mut pins = pins.to_vec();
+        pins.sort_unstable();
+        let mut merged: Vec<Self> = Vec::new();
+        for pin in pins {
+            match merged.last_mut() {
+                Some(last) if pin.from <= last.to => last.to = last.to.max(pin.to),
+                _ => merged.push(pin),
+            }
+        }
+        merged.into()
     }
 }
 
@@ -206,6 +239,9 @@ impl Catalog {
                 media_type: stream.media_type,
                 kms_key_id: stream.kms_key_id,
                 retention_hours: stream.retention_hours,
+                max_bytes: None,
+                strict_timecodes: false,
+                pins: Vec::new(),
                 tags: stream.tags,
                 version,
                 status: StreamStatus::Active,
@@ -268,12 +304,21 @@ struct Stored {
     media_type: Option<String>,
     kms_key_id: Option<String>,
     retention_hours: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_bytes: Option<u64>,
+    #[serde(default)]
+    strict_timecodes: bool,
+    /// Both ends of each, in milliseconds.
+    #[serde(default)]
+    pins: Vec<(i64, i64)>,
     tags: BTreeMap<String, String>,
     version: String,
 }
 
 impl Stored {
     fn into_info(self, id: StreamId, arn: Arn) -> StreamInfo {
+        let at = ProducerTimestamp::from_millis;
+        let pins = self.pins.into_iter().map(|(from, to)| Pin { from: at(from), to: at(to) });
         StreamInfo {
             id,
             arn,
@@ -281,6 +326,9 @@ impl Stored {
             media_type: self.media_type,
             kms_key_id: self.kms_key_id,
             retention_hours: self.retention_hours,
+            max_bytes: self.max_bytes,
+            strict_timecodes: self.strict_timecodes,
+            pins: pins.collect(),
             tags: self.tags,
             version: self.version,
             status: StreamStatus::Active,
@@ -291,12 +339,16 @@ impl Stored {
 /// A row of the table of streams.
 pub(super) fn encode(info: &StreamInfo) -> Result<Vec<u8>, redb::Error> {
     let info = info.clone();
+    let pins = info.pins.iter().map(|pin| (pin.from.as_millis(), pin.to.as_millis()));
     let stored = Stored {
         arn: info.arn.to_string(),
         device_name: info.device_name,
         media_type: info.media_type,
         kms_key_id: info.kms_key_id,
         retention_hours: info.retention_hours,
+        max_bytes: info.max_bytes,
+        strict_timecodes: info.strict_timecodes,
+        pins: pins.collect(),
         tags: info.tags,
         version: info.version,
     };

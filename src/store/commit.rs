@@ -9,6 +9,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, mpsc};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
@@ -28,6 +29,8 @@ use super::{locked, wait};
 const MAX_BATCH_BYTES: u64 = 32 << 20;
 /// The commit thread's nice value, where the process may set it.
 const NICE: i32 = -10;
+/// How long a fragment waits for a segment to be freed, where the limits allow no new one.
+const SPACE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The way to the commit thread.
 #[derive(Debug)]
@@ -48,6 +51,10 @@ pub struct Committer {
     /// See [`Writer::recyclable_before`].
     recyclable_before: AtomicU64,
     durable: AtomicU64,
+    /// Tells that the log took another segment, or found none.
+    pub grown: Notify,
+    /// Fragments that were refused for want of space.
+    pub refused: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -61,8 +68,25 @@ struct Queue {
 #[derive(Debug)]
 enum Request {
     Fragment(Finished),
+    Trims { trims: Vec<(Kind, Bytes)>, done: Done },
+    Copy { copy: Copy, done: Done },
     Reserve { stream: Arc<MediaStream>, counter: u64 },
-    Trim { kind: Kind, done: mpsc::SyncSender<Result<(), PersistError>> },
+}
+
+/// Where a thread that waits is told of the outcome.
+type Done = mpsc::SyncSender<Result<(), PersistError>>;
+
+/// A persisted fragment that is to lie at the end of the log instead.
+#[derive(Debug)]
+pub struct Copy {
+    /// Whose it is.
+    pub stream: Arc<MediaStream>,
+    /// Where it lies.
+    pub record: Record,
+    /// As it is there.
+    pub entry: FragmentEntry,
+    /// Head, cluster and trailer, verified.
+    pub body: Bytes,
 }
 
 /// A complete fragment on its way into the log.
@@ -101,6 +125,8 @@ impl Committer {
             poison: OnceLock::new(),
             recyclable_before: AtomicU64::new(0),
             durable: AtomicU64::new(durable),
+            grown: Notify::new(),
+            refused: AtomicU64::new(0),
         }
     }
 
@@ -114,10 +140,20 @@ impl Committer {
         self.push(Request::Reserve { stream, counter });
     }
 
-    /// Logs that a stream's fragments before a counter expired; blocks until it is durable.
-    pub fn trim(&self, kind: Kind) -> Result<(), PersistError> {
+    /// Logs what expired of some streams; blocks until it is durable, with one sync for all.
+    pub fn trim(&self, trims: Vec<(Kind, Bytes)>) -> Result<(), PersistError> {
+        self.and_wait(|done| Request::Trims { trims, done })
+    }
+
+    /// Appends a fragment again; blocks until it is durable and found in its new place. One that
+    /// expired meanwhile is not found in either.
+    pub fn copy(&self, copy: Copy) -> Result<(), PersistError> {
+        self.and_wait(|done| Request::Copy { copy, done })
+    }
+
+    fn and_wait(&self, request: impl FnOnce(Done) -> Request) -> Result<(), PersistError> {
         let (done, outcome) = mpsc::sync_channel(1);
-        self.push(Request::Trim { kind, done });
+        self.push(request(done));
         outcome.recv().unwrap_or_else(|_| Err(closed()))
     }
 
@@ -225,7 +261,8 @@ impl Request {
     fn bytes(&self) -> u64 {
         match self {
             Self::Fragment(fragment) => fragment.entry.body_len(),
-            Self::Reserve { .. } | Self::Trim { .. } => 0,
+            Self::Copy { copy, .. } => copy.entry.body_len(),
+            Self::Reserve { .. } | Self::Trims { .. } => 0,
         }
     }
 
@@ -234,7 +271,7 @@ impl Request {
             Self::Fragment(fragment) => fragment.fail(error),
             Self::Reserve { stream, .. } => stream.reservation_failed(),
             // Nobody listens when the caller gave up waiting.
-            Self::Trim { done, .. } => drop(done.send(Err(error))),
+            Self::Trims { done, .. } | Self::Copy { done, .. } => drop(done.send(Err(error))),
         }
     }
 }
@@ -243,13 +280,21 @@ impl Finished {
     /// Tells the producer, and the readers of the open fragment, that it is not stored.
     pub fn fail(self, error: PersistError) {
         self.stream.settle(self.entry.number, Fate::GivenUp);
-        drop(self.done.send(Err(error)));
+        self.tell(Err(error));
     }
 
     /// Tells the producer that it is stored already, under another number.
     pub fn stored_as(self, twin: FragmentInfo) {
         self.stream.settle(self.entry.number, Fate::GivenUp);
-        drop(self.done.send(Ok(twin)));
+        self.tell(Ok(twin));
+    }
+
+    fn tell(self, outcome: Result<FragmentInfo, PersistError>) {
+        let Self { body, _held, done, .. } = self;
+        // Whoever hears of it finds its memory free.
+        drop((body, _held));
+        // Dropping the future does not undo the persist.
+        drop(done.send(outcome));
     }
 }
 
@@ -277,8 +322,12 @@ pub struct Batch {
     placed: Vec<Placed>,
     /// Where in `placed` a fragment that looks the same is.
     by_key: HashMap<twin::Key, usize>,
+    copies: Vec<(Copy, Lsn)>,
+    /// Who waits for what was placed.
+    told: Vec<Done>,
+    /// Waiting for a free segment was in vain, and would be again.
+    starved: bool,
     reserved: Vec<(Arc<MediaStream>, u64)>,
-    trims: Vec<mpsc::SyncSender<Result<(), PersistError>>>,
 }
 
 struct Placed {
@@ -291,8 +340,17 @@ struct Placed {
 impl Batch {
     /// Nothing is placed yet.
     pub fn new(committer: Arc<Committer>, writer: Writer, streams: Arc<Streams>) -> Self {
-        let (placed, reserved, trims) = (Vec::new(), Vec::new(), Vec::new());
-        Self { committer, writer, streams, placed, by_key: HashMap::new(), reserved, trims }
+        Self {
+            committer,
+            writer,
+            streams,
+            placed: Vec::new(),
+            by_key: HashMap::new(),
+            reserved: Vec::new(),
+            copies: Vec::new(),
+            told: Vec::new(),
+            starved: false,
+        }
     }
 
     /// Starts the thread; it ends after [`Committer::close`].
@@ -350,13 +408,30 @@ impl Batch {
                 }
                 Err(_) => stream.reservation_failed(),
             },
-            Request::Trim { kind, done } => match self.make_room(0) {
-                Ok(()) => {
-                    self.writer.place(kind, []);
-                    self.trims.push(done);
-                }
-                Err(error) => Request::Trim { kind, done }.fail(error),
-            },
+            Request::Trims { trims, done } => {
+                let placed = trims.into_iter().try_for_each(|(kind, body)| {
+                    self.make_room_at_once(body.len() as u64)?;
+                    self.writer.place(kind, [body]);
+                    Ok(())
+                });
+                self.tell(done, placed);
+            }
+            Request::Copy { copy, done } => {
+                let placed = self.make_room_at_once(copy.entry.body_len()).map(|()| {
+                    let lsn = self.writer.place(Kind::Copy(copy.entry), [copy.body.clone()]);
+                    self.copies.push((copy, lsn));
+                });
+                self.tell(done, placed);
+            }
+        }
+    }
+
+    /// Tells the outcome: a failure now, success when it is durable.
+    fn tell(&mut self, done: Done, placed: Result<(), PersistError>) {
+        match placed {
+            Ok(()) => self.told.push(done),
+            // Nobody listens when the caller gave up waiting.
+            Err(error) => drop(done.send(Err(error))),
         }
     }
 
@@ -372,6 +447,8 @@ impl Batch {
             return fragment.stored_as(twin);
         }
         if let Err(error) = self.make_room(fragment.entry.body_len()) {
+            let full = matches!(error, PersistError::NoSpace(_));
+            self.committer.refused.fetch_add(full.into(), Ordering::Relaxed);
             return fragment.fail(error);
         }
         if !fragment.stream.take_sequence(&mut fragment.entry) {
@@ -389,6 +466,15 @@ impl Batch {
         // It may have expired while it was read.
         let still = fragment.stream.alike_since(&fragment.entry);
         still.contains(&twin).then(|| twin.info())
+    }
+
+    /// Like [`Batch::make_room`], for the thread that frees segments: waiting for one would be
+    /// waiting for whom it is done for.
+    fn make_room_at_once(&mut self, body_len: u64) -> Result<(), PersistError> {
+        let starved = std::mem::replace(&mut self.starved, true);
+        let made = self.make_room(body_len);
+        self.starved = starved;
+        made
     }
 
     /// Makes sure that an entry with such a body has room in the active segment, and that a
@@ -413,9 +499,11 @@ impl Batch {
             return Err(PersistError::Poisoned(reason));
         }
         self.writer.leave_sealed();
-        let state = self.streams.state();
-        match self.writer.open_segment(state.len() as u64, body_len) {
-            Ok(()) => {
+        let opened = self.open_segment(body_len);
+        // There may be another one to free now, ahead of need.
+        self.committer.grown.notify_one();
+        match opened {
+            Ok(state) => {
                 self.place_state(state);
                 Ok(())
             }
@@ -425,6 +513,29 @@ impl Batch {
             }
             Err(error) => Err(self.poison(format!("create segment: {error}"))),
         }
+    }
+
+    /// Opens a segment, and tells the state that goes first. Where the limits leave no space for
+    /// one, waits once for another to be freed, which is then in the making.
+    fn open_segment(&mut self, body_len: u64) -> io::Result<Vec<u8>> {
+        loop {
+            let state = self.streams.state();
+            match self.writer.open_segment(state.len() as u64, body_len) {
+                Err(error) if error.kind() == io::ErrorKind::StorageFull && self.may_wait() => {
+                    self.starved = true;
+                    self.committer.grown.notify_one();
+                    self.committer.segments.wait_for_free(SPACE_PATIENCE);
+                }
+                opened => {
+                    self.starved &= opened.is_err();
+                    return opened.map(|()| state);
+                }
+            }
+        }
+    }
+
+    fn may_wait(&self) -> bool {
+        !self.starved && self.committer.segments.is_limited()
     }
 
     fn place_state(&mut self, state: Vec<u8>) {
@@ -445,16 +556,22 @@ impl Batch {
             Ok(durable) => {
                 let recyclable = self.writer.recyclable_before();
                 self.committer.recyclable_before.fetch_max(recyclable, Ordering::AcqRel);
-                let published = self.placed.len();
+                let published = self.placed.len() + self.copies.len();
                 for (stream, counter) in self.reserved.drain(..) {
                     stream.reserved(counter);
                 }
                 for placed in self.placed.drain(..) {
                     publish(placed, &self.committer.segments);
                 }
+                for (copy, lsn) in self.copies.drain(..) {
+                    let mut state = copy.stream.state();
+                    // One that expired meanwhile stays so: a trim that says so is in the log, or
+                    // the state that comes with the next segment.
+                    state.relocate(copy.record, lsn, &self.committer.segments);
+                }
                 self.committer.durable.store(durable, Ordering::Release);
                 self.streams.mover().published(published, &self.committer);
-                self.trims.drain(..).for_each(|done| drop(done.send(Ok(()))));
+                self.told.drain(..).for_each(|done| drop(done.send(Ok(()))));
             }
             Err(error) => {
                 let full = error.kind() == io::ErrorKind::StorageFull;
@@ -465,7 +582,8 @@ impl Batch {
                     all.for_each(|fragment| fragment.fail(told.clone()));
                 }
                 self.reserved.drain(..).for_each(|(stream, _)| stream.reservation_failed());
-                self.trims.drain(..).for_each(|done| drop(done.send(Err(told.clone()))));
+                self.copies.clear();
+                self.told.drain(..).for_each(|done| drop(done.send(Err(told.clone()))));
             }
         }
     }
@@ -481,8 +599,7 @@ fn publish(placed: Placed, segments: &Segments) {
     if fragment.stream.publish(record, segments) {
         let info = record.info();
         twins.into_iter().for_each(|twin| twin.stored_as(info));
-        // Dropping the future does not undo the persist.
-        drop(fragment.done.send(Ok(info)));
+        fragment.tell(Ok(info));
     } else {
         let all = std::iter::once(fragment).chain(twins);
         all.for_each(|fragment| fragment.fail(PersistError::StreamDeleted));

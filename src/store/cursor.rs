@@ -5,10 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::fragments::{FragmentInfo, MediaStream, ReadError, Start, TornFragment, read_failed};
+use super::fragments::{FragmentInfo, MediaStream, ReadError, Start, TornFragment};
 use super::index::{Found, Index, Record, Scope};
-use super::log::entry::{HEADER_BYTES, Kind};
-use super::log::reader::{Place, header_of};
+use super::log::entry::HEADER_BYTES;
+use super::log::reader::header_of;
 use super::streams::State;
 use super::tail::{Fate, OpenFragment, Piece};
 use crate::types::{FragmentNumber, Millis, ProducerTimestamp, ServerTimestamp};
@@ -114,7 +114,8 @@ fn after(stream: &MediaStream, number: FragmentNumber) -> Result<Option<Next>, R
         let (recent, scope) = (state.recent.after(number), state.recent.scope());
         Look { recent, scope, covering: None, next }
     })?;
-    let stored = stream.rows().after(number, seen.scope).into_iter().chain(seen.recent);
+    let row = stream.rows().after(number, &seen.scope);
+    let stored = seen.recent.into_iter().chain(row);
     let open = seen.next.into_iter().map(Next::Open);
     Ok(open.chain(stored.map(Next::Stored)).min_by_key(Next::number))
 }
@@ -136,7 +137,7 @@ fn by_producer(stream: &MediaStream, time: ProducerTimestamp) -> Result<Option<N
         covering: state.open.values().filter(covers).max_by_key(start).cloned(),
         next: state.open.values().filter(|open| open.producer > time).min_by_key(start).cloned(),
     })?;
-    let found = stream.rows().seek_producer(time, seen.scope).join_by_producer(seen.recent);
+    let found = stream.rows().seek_producer(time, &seen.scope).join_by_producer(seen.recent);
     if let Some(next) = covering(found, seen.covering, |r| r.producer, |open| open.producer) {
         return Ok(Some(next));
     }
@@ -159,7 +160,7 @@ fn by_server(stream: &MediaStream, time: ServerTimestamp) -> Result<Option<Next>
         covering: state.open.values().rfind(covers).cloned(),
         next: state.open.values().find(|open| server(open) > time).cloned(),
     })?;
-    let found = stream.rows().seek_server(time, seen.scope).join_by_server(seen.recent);
+    let found = stream.rows().seek_server(time, &seen.scope).join_by_server(seen.recent);
     let record_start = |r: &Record| r.number.server_timestamp();
     if let Some(next) = covering(found, seen.covering, record_start, |open| server(open)) {
         return Ok(Some(next));
@@ -329,7 +330,7 @@ impl FragmentReader {
             self.source = Source::Done(record.info());
             return Ok(None);
         }
-        let bytes = read_part(&self.stream, record, HEADER_BYTES as u64 + at, left).await?;
+        let bytes = read_part(&self.stream, record, at, left).await?;
         if let Some((crc, _)) = check {
             *crc = crc32c::crc32c_append(*crc, &bytes);
         }
@@ -340,26 +341,23 @@ impl FragmentReader {
 
 /// Reads a stored fragment's head and the checksum its body should have.
 async fn read_head(stream: &MediaStream, record: &Record) -> Result<(Bytes, u32), ReadError> {
-    let header = read_part(stream, record, 0, HEADER_BYTES as u64).await?;
-    let header = header_of(&header, record.lsn).map(|header| header.kind);
-    let Some(Kind::Fragment(entry)) = header else {
+    let (record, header) = stream.read_entry(record.number, |_| 0..HEADER_BYTES as u64).await?;
+    let header = header_of(&header, record.lsn);
+    let Some(entry) = header.and_then(|header| header.kind.fragment()) else {
         return Err(ReadError::Damaged(format!("fragment {}: header", record.number)));
     };
-    let len = u64::from(entry.head_len.min(record.size));
-    let head = read_part(stream, record, HEADER_BYTES as u64, len).await?;
+    let head = read_part(stream, &record, 0, u64::from(entry.head_len.min(record.size))).await?;
     Ok((head, entry.body_crc))
 }
 
+/// Reads `len` bytes of a stored fragment's body.
 async fn read_part(
     stream: &MediaStream,
     record: &Record,
     from: u64,
     len: u64,
 ) -> Result<Bytes, ReadError> {
-    let place = Place::of(stream.segments(), record.lsn).ok_or(ReadError::NotFound)?.plus(from);
-    let len = usize::try_from(len).unwrap_or(usize::MAX);
-    let bytes = place.read_async(len).await;
-    // The segment may have been recycled meanwhile: then the index no longer has it.
-    stream.findable(record.number)?;
-    bytes.map_err(|error| read_failed(record.number, error))
+    let from = HEADER_BYTES as u64 + from;
+    let (_, bytes) = stream.read_entry(record.number, |_| from..from + len).await?;
+    Ok(bytes)
 }

@@ -67,6 +67,10 @@ pub trait Disk: Send + Sync + std::fmt::Debug + 'static {
 
     /// The names of all that was set aside.
     fn list_aside(&self) -> io::Result<Vec<String>>;
+    /// Bytes that the process may still take of the disk. A disk that can not tell has room.
+    fn free_bytes(&self) -> io::Result<u64> {
+        Ok(u64::MAX)
+    }
 }
 
 /// A segment file. All methods may be called at the same time from several threads.
@@ -223,6 +227,12 @@ impl Disk for FileDisk {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         fs::remove_file(self.segment(name))
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        let disk = rustix::fs::statvfs(&self.dir)?;
+        // Without what the file system reserves for its administrator.
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
     fn keep_aside(&self, name: &str, bytes: &[u8]) -> io::Result<()> {

@@ -2,6 +2,7 @@
 //! ones included.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
@@ -11,9 +12,9 @@ use super::commit::Committer;
 use super::cursor::Cursor;
 use super::fragment_writer::FragmentWriter;
 use super::held::Receiving;
-use super::index::{Index, Mover, Recent, Record, Rows};
+use super::index::{Index, Recent, Record, Rows};
 use super::locked;
-use super::log::entry::{FormatId, FragmentEntry, HEADER_BYTES, Kind};
+use super::log::entry::{FormatId, FragmentEntry, HEADER_BYTES};
 use super::log::reader::{Place, header_of};
 use super::log::segment::Segments;
 use super::streams::State;
@@ -96,6 +97,16 @@ pub enum Order {
     },
 }
 
+impl Order {
+    /// What of the range is left behind a fragment of it, which is still to be skipped by number.
+    pub fn rest(self, listed: &FragmentInfo) -> Self {
+        match self {
+            Self::Producer { to, .. } => Self::Producer { from: listed.producer, to },
+            Self::Server { to, .. } => Self::Server { from: listed.server(), to },
+        }
+    }
+}
+
 /// Why a fragment could not be made durable. Nothing of it is visible afterwards.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum PersistError {
@@ -149,7 +160,6 @@ pub struct MediaStream {
     state: Mutex<State>,
     changes: watch::Sender<u64>,
     rows: Rows,
-    mover: Arc<Mover>,
     committer: Arc<Committer>,
     clock: Clock,
 }
@@ -158,13 +168,12 @@ impl MediaStream {
     pub(super) fn new(
         id: StreamId,
         state: State,
+        rows: Rows,
         committer: Arc<Committer>,
-        mover: Arc<Mover>,
         clock: Clock,
     ) -> Self {
         let (state, changes) = (Mutex::new(state), watch::Sender::new(0));
-        let rows = Rows::new(mover.database().clone(), id);
-        Self { id, state, changes, rows, mover, committer, clock }
+        Self { id, state, changes, rows, committer, clock }
     }
 
     /// The stream's id in the log.
@@ -218,15 +227,12 @@ impl MediaStream {
 
     /// Reads a persisted fragment and verifies its checksum.
     pub async fn read(&self, number: FragmentNumber) -> Result<Chunk, ReadError> {
-        let record = self.findable(number)?;
-        let place = Place::of(self.segments(), record.lsn).ok_or(ReadError::NotFound)?;
-        let entry = place.read_async(HEADER_BYTES + record.size as usize).await;
-        // The segment may have been recycled meanwhile: then the index no longer has it.
-        self.findable(number)?;
-        let entry = entry.map_err(|e| read_failed(number, e))?;
+        let (record, entry) = self
+            .read_entry(number, |record| 0..HEADER_BYTES as u64 + u64::from(record.size))
+            .await?;
         let damaged = |what: &str| ReadError::Damaged(format!("fragment {number}: {what}"));
         let header = header_of(&entry, record.lsn).ok_or_else(|| damaged("header"))?;
-        let Kind::Fragment(facts) = header.kind else { return Err(damaged("kind")) };
+        let facts = header.kind.fragment().ok_or_else(|| damaged("kind"))?;
         let bytes = entry.slice(HEADER_BYTES..);
         if facts.body_len() != bytes.len() as u64 || crc32c::crc32c(&bytes) != facts.body_crc {
             return Err(damaged("checksum"));
@@ -236,7 +242,9 @@ impl MediaStream {
     }
 
     /// Up to `limit` persisted fragments whose start lies in `range`, in the order of that clock
-    /// (ties by number), skipping those up to and including `after` in that same order.
+    /// (ties by number), skipping those up to and including `after` in that same order. Once
+    /// `after` has expired nothing tells its producer time: pages repeat nothing when each lists
+    /// the [`Order::rest`] of the one before.
     pub fn list(
         &self,
         range: Order,
@@ -254,6 +262,11 @@ impl MediaStream {
     /// The oldest and the newest persisted fragment by number; `None` while there is none.
     pub fn bounds(&self) -> Option<(FragmentInfo, FragmentInfo)> {
         self.ends().map(|(oldest, newest)| (oldest.info(), newest.info()))
+    }
+
+    /// Bytes of the log that the persisted fragments take.
+    pub fn stored_bytes(&self) -> u64 {
+        self.state().space.bytes
     }
 
     /// Waits until something changed after `seen` (fragment begun, grown, persisted, given up,
@@ -295,6 +308,30 @@ impl MediaStream {
             return Err(ReadError::StreamDeleted);
         }
         self.find(number).ok_or(ReadError::NotFound)
+    }
+
+    /// Reads a part of a fragment's entry, and tells where the log had it.
+    pub(super) async fn read_entry(
+        &self,
+        number: FragmentNumber,
+        part: impl Fn(&Record) -> Range<u64>,
+    ) -> Result<(Record, Bytes), ReadError> {
+        let mut record = self.findable(number)?;
+        loop {
+            let part = part(&record);
+            let len = usize::try_from(part.end - part.start).unwrap_or(usize::MAX);
+            let bytes = match Place::of(self.segments(), record.lsn) {
+                Some(place) => place.plus(part.start).read_async(len).await,
+                None => Err(std::io::ErrorKind::NotFound.into()),
+            };
+            // The segment may have been used again meanwhile: then the index no longer has the
+            // fragment, or has it where it was copied to.
+            let now = self.findable(number)?;
+            if now.lsn == record.lsn {
+                return Ok((record, bytes.map_err(|error| read_failed(number, error))?));
+            }
+            record = now;
+        }
     }
 
     /// The stored fragments that may be the same as one that is not stored yet.
@@ -353,30 +390,29 @@ impl MediaStream {
         self.wake();
     }
 
-    /// The smallest counter that began at `horizon` or later, when any is older than that.
-    pub(super) fn expired_before(&self, horizon: ServerTimestamp) -> Option<u64> {
-        let (oldest, newest) = self.ends()?;
-        let keep_from = self.first_since(horizon).unwrap_or(newest.number.counter() + 1);
-        // What is still being received will be persisted below larger numbers, and has to stay.
-        let keep_from = keep_from.min(self.state().first_open());
-        (oldest.number.counter() < keep_from).then_some(keep_from)
-    }
-
-    /// Makes the fragments before `keep_from` unfindable.
-    pub(super) fn trim(&self, keep_from: u64) {
-        self.state().trim(keep_from, self.segments());
-        self.mover.expired();
-        self.wake();
-    }
-
     /// Makes all fragments unreachable, and fails readers and writers.
     pub(super) fn delete(&self) {
         let mut state = self.state();
-        state.deleted = true;
-        state.trim(u64::MAX, self.segments());
-        state.close_all().for_each(|open| open.settle(Fate::StreamDeleted));
+        state.delete(self.segments()).for_each(|open| open.settle(Fate::StreamDeleted));
         drop(state);
         self.wake();
+    }
+
+    /// Up to `limit` fragments with this counter or a larger one, by number, and the state in
+    /// which there are no others between them.
+    pub(super) fn look_since(
+        &self,
+        counter: u64,
+        limit: usize,
+    ) -> (MutexGuard<'_, State>, Vec<Record>) {
+        loop {
+            let late = self.state().late();
+            let page = self.since(counter, limit);
+            let state = self.state();
+            if state.late() == late {
+                return (state, page);
+            }
+        }
     }
 
     pub(super) fn committer(&self) -> &Arc<Committer> {

@@ -11,13 +11,16 @@ use super::locked;
 /// No producer is receiving.
 const NOBODY: u64 = u64::MAX;
 
-/// The bytes that all producers hold together. The one that began its fragment first may always go
-/// on, whatever the others hold: so some fragment always gets complete, and its bytes leave once
-/// they are durable.
+/// The bytes that all producers hold together: of fragments that are being received, and of those on
+/// their way to the disk. At the limit everybody waits for the disk. When nothing is on its way
+/// there, the one that began its fragment first goes on: so some fragment always gets complete, and
+/// no more than one goes beyond the limit.
 #[derive(Debug)]
 pub struct HeldBytes {
     limit: u64,
     bytes: AtomicU64,
+    /// Those of `bytes` that are on their way to the disk.
+    queued: AtomicU64,
     /// The turns of those who receive.
     turns: Mutex<Turns>,
     /// The smallest turn, or [`NOBODY`].
@@ -42,7 +45,8 @@ pub struct Held {
 /// One producer's share: what it has sent of a fragment that is not complete.
 #[derive(Debug)]
 pub struct Receiving {
-    held: Held,
+    all: Arc<HeldBytes>,
+    bytes: u64,
     turn: Option<u64>,
 }
 
@@ -52,6 +56,7 @@ impl HeldBytes {
         Self {
             limit,
             bytes: AtomicU64::new(0),
+            queued: AtomicU64::new(0),
             turns: Mutex::default(),
             first: AtomicU64::new(NOBODY),
             room: Notify::new(),
@@ -63,15 +68,23 @@ impl HeldBytes {
         self.bytes.load(Ordering::Acquire)
     }
 
-    /// Counts bytes until the result is dropped.
+    /// Counts bytes as on their way to the disk until the result is dropped.
     pub fn hold(self: &Arc<Self>, bytes: u64) -> Held {
+        self.queued.fetch_add(bytes, Ordering::AcqRel);
         self.bytes.fetch_add(bytes, Ordering::AcqRel);
         Held { all: self.clone(), bytes }
     }
 
     /// A producer that has sent nothing yet.
     pub fn receiving(self: &Arc<Self>) -> Receiving {
-        Receiving { held: self.hold(0), turn: None }
+        Receiving { all: self.clone(), bytes: 0, turn: None }
+    }
+
+    fn release(&self, bytes: u64) {
+        // Who waits does so at the limit; nobody is woken for nothing.
+        if bytes > 0 && self.bytes.fetch_sub(bytes, Ordering::AcqRel) >= self.limit {
+            self.room.notify_waiters();
+        }
     }
 
     fn begin(&self) -> u64 {
@@ -97,24 +110,10 @@ impl HeldBytes {
     }
 }
 
-impl Held {
-    fn set(&mut self, bytes: u64) {
-        let before = std::mem::replace(&mut self.bytes, bytes);
-        if bytes >= before {
-            self.all.bytes.fetch_add(bytes - before, Ordering::AcqRel);
-            return;
-        }
-        let all = self.all.bytes.fetch_sub(before - bytes, Ordering::AcqRel);
-        // Who waits does so above the limit; nobody is woken for nothing.
-        if all >= self.all.limit {
-            self.all.room.notify_waiters();
-        }
-    }
-}
-
 impl Drop for Held {
     fn drop(&mut self) {
-        self.set(0);
+        self.all.queued.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.all.release(self.bytes);
     }
 }
 
@@ -123,28 +122,30 @@ impl Receiving {
     /// what was read and not understood yet.
     pub fn hold(&mut self, bytes: u64) {
         if bytes > 0 && self.turn.is_none() {
-            self.turn = Some(self.held.all.begin());
+            self.turn = Some(self.all.begin());
         }
-        self.held.set(bytes);
+        let before = std::mem::replace(&mut self.bytes, bytes);
+        self.all.bytes.fetch_add(bytes.saturating_sub(before), Ordering::AcqRel);
+        self.all.release(before.saturating_sub(bytes));
     }
 
     /// The fragment is complete: whoever waits longer goes first with the next one.
     pub fn complete(&mut self) {
         self.end_turn();
         // What was read of the next fragment already is to become complete, too.
-        self.hold(self.held.bytes);
+        self.hold(self.bytes);
     }
 
     fn end_turn(&mut self) {
         if let Some(turn) = self.turn.take() {
-            self.held.all.end(turn);
+            self.all.end(turn);
         }
     }
 
     /// Waits until the producer may be read on. Dropping the future loses nothing.
     pub async fn room(&self) {
         loop {
-            let room = self.held.all.room.notified();
+            let room = self.all.room.notified();
             let mut room = std::pin::pin!(room);
             // From here on no wake-up is missed.
             room.as_mut().enable();
@@ -157,14 +158,16 @@ impl Receiving {
 
     /// Whether [`Receiving::room`] would not wait.
     pub fn has_room(&self) -> bool {
-        let all = &self.held.all;
+        let first = || self.turn == Some(self.all.first.load(Ordering::Acquire));
+        let idle = || self.all.queued.load(Ordering::Acquire) == 0;
         // A producer that holds nothing waits like the others: its first frame would need room.
-        all.bytes() < all.limit || self.turn == Some(all.first.load(Ordering::Acquire))
+        self.all.bytes() < self.all.limit || (first() && idle())
     }
 }
 
 impl Drop for Receiving {
     fn drop(&mut self) {
+        self.hold(0);
         self.end_turn();
     }
 }
@@ -186,13 +189,14 @@ mod tests {
         first.hold(90);
         // Complete, and on its way to the disk.
         let durable_soon = all.hold(90);
-        first.hold(0);
+        first.hold(50);
         first.complete();
-        assert!(second.has_room(), "it is the first now");
-        first.hold(1);
-        assert!(!first.has_room(), "its next fragment waits behind the other");
+        assert!(!second.has_room(), "the disk is to come first");
         drop(durable_soon);
-        assert!(first.has_room());
+        assert!(second.has_room(), "it is the first now");
+        assert!(!first.has_room(), "its next fragment waits behind the other");
+        second.hold(40);
+        assert!(first.has_room(), "there is room");
         drop((first, second));
         assert_eq!(all.bytes(), 0);
     }

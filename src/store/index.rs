@@ -17,12 +17,16 @@ mod rows;
 mod tests;
 
 pub use database::{Contents, Database, Saved, StaleIndex};
-pub use mover::{Left, Limits, Mover, States};
+pub use mover::{Left, Limits, Mover, States, Unswept};
 pub use recent::Recent;
 pub use rows::Rows;
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use super::fragments::{FragmentInfo, Order};
-use super::log::entry::{FormatId, FragmentEntry, Lsn};
+use super::kept::Kept;
+use super::log::entry::{FormatId, FragmentEntry, Lsn, entry_bytes};
 use crate::types::{FragmentNumber, Millis, ProducerTimestamp, ServerTimestamp};
 
 /// What the index holds of a fragment: its facts, and where the log has it.
@@ -74,11 +78,18 @@ impl Record {
         Millis(u64::from(self.duration_ms))
     }
 
-    fn server(&self) -> ServerTimestamp {
+    /// Bytes it takes in the log.
+    pub fn log_bytes(&self) -> u64 {
+        entry_bytes(u64::from(self.size))
+    }
+
+    /// When the server began to receive it.
+    pub fn server(&self) -> ServerTimestamp {
         self.number.server_timestamp()
     }
 
-    fn counter(&self) -> u64 {
+    /// The number's counter, which is unique in the stream by itself.
+    pub fn counter(&self) -> u64 {
         self.number.counter()
     }
 
@@ -92,11 +103,11 @@ impl Record {
 }
 
 /// Which rows of the database count for a search: those that have not expired, and of those that
-/// may also be in memory none.
-#[derive(Clone, Copy, Debug)]
+/// must be in memory none.
+#[derive(Clone, Debug)]
 pub struct Scope {
-    /// The smallest counter that is kept.
-    pub from: u64,
+    /// What has not expired.
+    pub kept: Arc<Kept>,
     /// From this counter on, all is in memory.
     pub to: u64,
     /// No fragment is longer: how far back a search for what covers a time looks.
@@ -105,11 +116,16 @@ pub struct Scope {
 
 impl Scope {
     fn contains(&self, counter: u64) -> bool {
-        (self.from..self.to).contains(&counter)
+        counter < self.to && self.kept.contains(counter)
     }
 
     fn is_empty(&self) -> bool {
-        self.from >= self.to
+        self.kept.first() >= self.to
+    }
+
+    /// The ranges of `counters` that count, in order.
+    fn within(&self, counters: Range<u64>) -> impl DoubleEndedIterator<Item = Range<u64>> + '_ {
+        self.kept.within(counters.start..counters.end.min(self.to))
     }
 }
 
@@ -124,20 +140,20 @@ pub trait Index {
     /// The fragment with exactly this number.
     fn find(&self, number: FragmentNumber) -> Option<Record> {
         let (found, scope) = self.recent(|recent| (recent.get(number), recent.scope()));
-        found.or_else(|| self.rows().get(number, scope))
+        found.or_else(|| self.rows().get(number, &scope))
     }
 
     /// The oldest and the newest by number.
     fn ends(&self) -> Option<(Record, Record)> {
         let (recent, scope) = self.recent(|recent| (recent.bounds(), recent.scope()));
-        let Some((oldest, newest)) = recent else { return self.rows().bounds(scope) };
-        let oldest = match self.rows().oldest(scope) {
+        let Some((oldest, newest)) = recent else { return self.rows().bounds(&scope) };
+        let oldest = match self.rows().oldest(&scope) {
             Some(row) if row.number < oldest.number => row,
             _ => oldest,
         };
         // Those in memory may all be late ones.
         let newest = match newest.counter() < scope.to {
-            true => self.rows().newest_of_all(scope).filter(|row| row.number > newest.number),
+            true => self.rows().newest_of_all(&scope).filter(|row| row.number > newest.number),
             false => None,
         }
         .unwrap_or(newest);
@@ -151,23 +167,22 @@ pub trait Index {
                 let (found, scope) = self.recent(|recent| {
                     (recent.list_by_server(from, to, after, limit), recent.scope())
                 });
-                let rows = self.rows().list_by_server(from, to, after, limit, scope);
-                merge(rows, found, limit, |info| info.number)
+                let rows = self.rows().list_by_server(from, to, after, limit, &scope);
+                merge(found, rows, limit, |info| info.number)
             }
             Order::Producer { from, to } => {
-                // A fragment that expired since can only be skipped by number, and that is done:
-                // expiry takes the smallest numbers.
-                let after = after.and_then(|after| self.find(after));
-                let after = after.map(|record| (record.producer, record.counter()));
-                let first = (from, 0);
-                let start = after.map_or(first, |(time, n)| first.max((time, n.saturating_add(1))));
+                // Of one that expired since nothing is known but that it began at `from` or later.
+                let at = |after| self.find(after).map_or(from, |record| record.producer);
+                let start = after.map_or((from, 0), |after: FragmentNumber| {
+                    (at(after), after.counter().saturating_add(1)).max((from, 0))
+                });
                 if start.0 > to {
                     return Vec::new();
                 }
                 let (found, scope) = self
                     .recent(|recent| (recent.list_by_producer(start, to, limit), recent.scope()));
-                let rows = self.rows().list_by_producer(start, to, limit, scope);
-                merge(rows, found, limit, |info| (info.producer, info.number))
+                let rows = self.rows().list_by_producer(start, to, limit, &scope);
+                merge(found, rows, limit, |info| (info.producer, info.number))
             }
         }
     }
@@ -175,49 +190,43 @@ pub trait Index {
     /// The newest `limit` that have a sequence, oldest first.
     fn live(&self, limit: usize) -> Vec<FragmentInfo> {
         let (found, scope) = self.recent(|recent| (recent.newest(limit), recent.scope()));
-        if found.len() >= limit {
+        if found.len() >= limit
+            && found.first().is_none_or(|info| info.number.counter() >= scope.to)
+        {
             // Late fragments have no sequence, so these are the newest.
             return found;
         }
-        let rows = self.rows().newest(limit, scope);
-        let mut all = merge(rows, found, usize::MAX, |info| info.number);
+        let rows = self.rows().newest(limit, &scope);
+        let mut all = merge(found, rows, usize::MAX, |info| info.number);
         all.drain(..all.len().saturating_sub(limit));
         all
     }
 
     /// Those that start at exactly this producer time.
     fn at(&self, producer: ProducerTimestamp) -> Vec<Record> {
-        let (mut found, scope) = self.recent(|recent| (recent.at(producer), recent.scope()));
-        let known = found.len();
-        let rows = self.rows().at(producer, scope);
-        let new = |row: &Record| !found[..known].iter().any(|record| record.number == row.number);
-        let new: Vec<_> = rows.into_iter().filter(new).collect();
-        found.extend(new);
-        found
+        let (found, scope) = self.recent(|recent| (recent.at(producer), recent.scope()));
+        let rows = self.rows().at(producer, &scope);
+        merge(found, rows, usize::MAX, |record| record.number)
     }
 
-    /// The smallest counter that began at `horizon` or later; `None` when all are older.
-    fn first_since(&self, horizon: ServerTimestamp) -> Option<u64> {
-        let (recent, scope) = self.recent(|recent| (recent.first_since(horizon), recent.scope()));
-        let row = self.rows().first_since(horizon, scope);
-        row.into_iter().chain(recent).map(|record| record.counter()).min()
+    /// Up to `limit` with this counter or a larger one, by number.
+    fn since(&self, counter: u64, limit: usize) -> Vec<Record> {
+        let (found, scope) = self.recent(|recent| (recent.since(counter, limit), recent.scope()));
+        let rows = self.rows().since(counter, limit, &scope);
+        merge(found, rows, limit, |record| record.number)
     }
 }
 
-/// Joins what both parts found. A fragment that was moved between the two looks is in both.
-fn merge<K: Ord>(
-    rows: Vec<FragmentInfo>,
-    recent: Vec<FragmentInfo>,
-    limit: usize,
-    key: impl Fn(&FragmentInfo) -> K,
-) -> Vec<FragmentInfo> {
+/// Joins what both parts found. A fragment that was moved between the two looks is in both, and so
+/// is one that was copied within the log: memory has the place where it is from now on.
+fn merge<T, K: Ord>(recent: Vec<T>, rows: Vec<T>, limit: usize, key: impl Fn(&T) -> K) -> Vec<T> {
     if rows.is_empty() {
         return recent;
     }
-    let mut all = rows;
-    all.extend(recent);
-    all.sort_by_key(key);
-    all.dedup_by_key(|info| info.number);
+    let mut all = recent;
+    all.extend(rows);
+    all.sort_by_key(&key);
+    all.dedup_by_key(|found| key(found));
     all.truncate(limit);
     all
 }
@@ -244,14 +253,15 @@ impl Found {
         self.join(other, |record| record.number)
     }
 
-    /// Of several that cover the time the last to start, else the first that comes after.
+    /// Of several that cover the time the last to start, else the first that comes after; of the
+    /// same in both the `other`, which is what memory has.
     fn join<K: Ord>(self, other: Self, start: impl Fn(&Record) -> K) -> Self {
         match (self, other) {
             (Self::Covers(a), Self::Covers(b)) => {
-                Self::Covers(if start(&a) < start(&b) { b } else { a })
+                Self::Covers(if start(&a) <= start(&b) { b } else { a })
             }
             (Self::Covers(record), _) | (_, Self::Covers(record)) => Self::Covers(record),
-            (Self::Next(a), Self::Next(b)) => Self::Next(if start(&b) < start(&a) { b } else { a }),
+            (Self::Next(a), Self::Next(b)) => Self::Next(if start(&b) <= start(&a) { b } else { a }),
             (Self::None, found) | (found, Self::None) => found,
         }
     }

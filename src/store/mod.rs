@@ -14,7 +14,8 @@
 //! - `held`: how much media is held in memory before it is durable
 //! - `fragments`: one stream; `fragment_writer`, `cursor`: how it is written and read
 //! - `catalog`: what streams exist
-//! - `retention`: what has expired, and the freeing of its space
+//! - `kept`, `retention`: what of a stream has expired
+//! - `space`: what goes when space runs out, and the freeing of segments
 //! - [`check`]: verifies and repairs a store that nobody has open
 
 mod catalog;
@@ -26,9 +27,12 @@ mod fragment_writer;
 mod fragments;
 mod held;
 mod index;
+mod kept;
 mod log;
 mod opening;
+mod recovering;
 mod retention;
+mod space;
 mod streams;
 mod tail;
 mod twin;
@@ -36,7 +40,7 @@ mod twin;
 #[cfg(test)]
 mod tests;
 
-pub use catalog::{Catalog, CatalogError, NewStream, StreamInfo, StreamStatus};
+pub use catalog::{Catalog, CatalogError, MAX_PINS, NewStream, Pin, StreamInfo, StreamStatus};
 pub use cursor::{Cursor, FragmentReader};
 pub use fragment_writer::FragmentWriter;
 pub use fragments::{
@@ -45,20 +49,28 @@ pub use fragments::{
 
 pub use held::Receiving;
 pub use log::entry::FormatId;
+pub use space::SpaceReport;
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use bytes::Bytes;
+
 use crate::clock::Clock;
-use crate::types::{Millis, StreamId};
+use crate::types::{Millis, ServerTimestamp, StreamId};
 use commit::{Batch, Committer};
 use disk::{Disk, FileDisk};
 use held::HeldBytes;
+use log::entry::Kind;
 use log::recovery::RecoverError;
 use log::segment::Limits;
 use log::{prepare, writer::Writer};
 use opening::Opened;
+use retention::{Expired, Rule};
+use space::Emptying;
 use streams::Streams;
 
 /// Bytes per second of appends above which free segments are not written beforehand: that would
@@ -89,6 +101,10 @@ pub struct Options {
     pub index_interval: Millis,
     /// The newest fragments of each stream that stay in memory besides.
     pub index_recent: usize,
+    /// Bytes that all segment files may take together.
+    pub quota: Option<u64>,
+    /// Bytes that stay free on the disk; 0 is no floor.
+    pub floor: u64,
 }
 
 impl Default for Options {
@@ -104,6 +120,8 @@ impl Default for Options {
             index_batch: 8192,
             index_interval: Millis(10_000),
             index_recent: 256,
+            quota: None,
+            floor: 0,
         }
     }
 }
@@ -120,6 +138,9 @@ pub struct Store {
     disk: Arc<dyn Disk>,
     options: Options,
     clock: Clock,
+    /// Held during a pass over what has expired.
+    keeping: Mutex<()>,
+    totals: space::Totals,
 }
 
 /// Why a store does not open.
@@ -220,6 +241,8 @@ impl Store {
             disk,
             options,
             clock,
+            keeping: Mutex::default(),
+            totals: space::Totals::default(),
         };
         Ok((store, Batch::new(committer, writer, streams), report))
     }
@@ -247,21 +270,111 @@ impl Store {
         self.streams.get(id)
     }
 
-    /// Applies each stream's retention once: unfindable at once, and segments that hold nothing
-    /// live any more are recycled. Blocks.
+    /// Applies each stream's retention and the store's limits once: what goes is unfindable at
+    /// once, and segments that hold nothing live any more are recycled. Blocks, for a while when
+    /// much has expired; producers are not held up by it.
     pub fn enforce_retention(&self) {
+        let _keeping = locked(&self.keeping);
+        let rules = self.rules(self.clock.now());
+        let mut trims = Vec::new();
+        for (&id, rule) in &rules {
+            let expired = self.expire(id, rule, &mut trims);
+            self.totals.expired.fetch_add(expired, Ordering::Relaxed);
+        }
+        self.recycle();
+        if let Err(error) = self.evict(&rules, &mut trims) {
+            tracing::warn!(%error, "could not tell what space is left");
+        }
+        // Not before segments are freed: the commit thread may wait for one.
+        if !trims.is_empty()
+            && let Err(error) = self.committer.trim(trims)
+        {
+            // They may be findable again after a restart, and then expire again.
+            tracing::warn!(%error, "could not log what expired");
+        }
+    }
+
+    /// Copies what still lives in mostly dead segments to the end of the log, and frees those;
+    /// as much as may be copied after the log has grown by a segment. Blocks.
+    pub fn empty_segments(&self) {
         let now = self.clock.now();
-        for info in self.catalog.list("", None, usize::MAX) {
-            let Some(stream) = self.media(info.id) else { continue };
-            let keep = self.options.unretained_keep;
-            let horizon = retention::horizon(now, info.retention_hours, keep);
-            retention::expire(&stream, horizon, &self.committer);
+        let rules = self.rules(now);
+        let (committer, streams, totals) = (&self.committer, &self.streams, &self.totals);
+        Emptying { committer, streams, totals, rules: &rules, now }.run();
+        self.recycle();
+    }
+
+    /// Resolves when the log has taken another segment: time for [`Store::enforce_retention`].
+    pub async fn grown(&self) {
+        self.committer.grown.notified().await;
+    }
+
+    /// What of each stream is kept.
+    fn rules(&self, now: ServerTimestamp) -> BTreeMap<StreamId, Rule> {
+        let keep = self.options.unretained_keep;
+        let streams = self.catalog.list("", None, usize::MAX).into_iter();
+        streams.map(|info| (info.id, Rule::new(&info, now, keep))).collect()
+    }
+
+    fn expire(&self, id: StreamId, rule: &Rule, trims: &mut Vec<(Kind, Bytes)>) -> u64 {
+        let Some(stream) = self.media(id) else { return 0 };
+        let Expired { fragments, trim } = retention::expire(&stream, rule);
+        trims.extend(trim);
+        fragments
+    }
+
+    /// Lets the oldest unpinned fragments of all streams go until the log is within its limits.
+    fn evict(
+        &self,
+        rules: &BTreeMap<StreamId, Rule>,
+        trims: &mut Vec<(Kind, Bytes)>,
+    ) -> std::io::Result<()> {
+        let (mut gone, mut evicted) = (ServerTimestamp::MIN, 0);
+        loop {
+            let lacking = space::lacking(&self.committer)?;
+            if lacking == 0 {
+                break;
+            }
+            let Some(horizon) = space::horizon(&self.committer, lacking, gone) else {
+                tracing::error!(lacking, "space runs out, and no fragment may go for it");
+                break;
+            };
+            for (&id, rule) in rules {
+                let rule = Rule { horizon: rule.horizon.max(horizon), ..rule.clone() };
+                evicted += self.expire(id, &rule, trims);
+            }
+            self.recycle();
+            gone = horizon;
+        }
+        if evicted > 0 {
+            tracing::warn!(fragments = evicted, "the oldest went, as space ran out");
+            self.totals.evicted.fetch_add(evicted, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn recycle(&self) {
+        if self.poisoned().is_some() {
+            return;
         }
         self.streams.mover().sweep(&self.streams, &self.committer);
-        match retention::recycle(&self.committer) {
+        match self.committer.segments.recycle(self.committer.recyclable_before()) {
             Ok(0) => {}
             Ok(segments) => tracing::debug!(segments, "log segments recycled"),
             Err(error) => tracing::warn!(%error, "could not recycle log segments"),
+        }
+    }
+
+    /// What the log takes, and what went for it.
+    pub fn space(&self) -> SpaceReport {
+        let total = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        SpaceReport {
+            used_bytes: self.used_bytes(),
+            disk_bytes: self.committer.segments.disk_bytes(),
+            expired: total(&self.totals.expired),
+            evicted: total(&self.totals.evicted),
+            refused: total(&self.committer.refused),
+            copied_bytes: total(&self.totals.copied_bytes),
         }
     }
 
@@ -315,6 +428,8 @@ impl Options {
             segment_bytes: self.segment_bytes,
             prepared: self.prepared_segments,
             spare: self.spare_segments,
+            quota: self.quota,
+            floor: self.floor,
             prewrite_below: PREWRITE_BELOW,
         }
     }

@@ -9,7 +9,7 @@ use super::index::{Contents, Database, Left, StaleIndex};
 use super::log::recovery::Log;
 use super::log::segment::{Limits, Segments};
 use super::log::writer::Resume;
-use super::streams::Recovering;
+use super::recovering::Recovering;
 use super::{OpenError, OpenReport, Options};
 use crate::types::StreamId;
 

@@ -1,18 +1,19 @@
 //! The state of every stream: its index, its open fragments, where its numbers stand.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 
+use super::catalog::Pin;
 use super::commit::Committer;
 use super::fragments::MediaStream;
-use super::index::{self, Contents, Database, Left, Mover, Recent, Record, Rows, Saved, States};
-use super::log::entry::{Edge, EdgeFragment, FragmentEntry, Header, Kind, Lsn, StateRecord};
-use super::log::recovery::Event;
+use super::index::{Mover, Recent, Record, Rows, Saved, States, Unswept};
+use super::kept::Kept;
+use super::log::entry::{Edge, EdgeFragment, FragmentEntry, Lsn, StateRecord};
 use super::log::segment::Segments;
+use super::recovering::Recovering;
 use super::tail::OpenFragment;
 use crate::clock::Clock;
 use crate::types::{FragmentNumber, Millis, ServerTimestamp, StreamId};
@@ -24,6 +25,9 @@ const BREAK_MILLIS: Millis = Millis(50);
 /// knows, so that those which live readers saw of fragments that were never persisted do not come
 /// again. Before more are shown, the log gets to know a larger one.
 const COUNTER_STEP: u64 = 1000;
+
+/// How many fragments expire at once: the commit thread may want the lock.
+pub const STEP_FRAGMENTS: usize = 256;
 
 /// One stream's state, under its lock.
 #[derive(Debug, Default)]
@@ -48,10 +52,38 @@ pub struct State {
     edge: Edge,
     /// As the database has it, or is about to.
     moved: Position,
-    /// Rows before this counter are gone.
-    swept: u64,
+    /// How full the log is with it, and what expiry has to look at.
+    pub space: StreamSpace,
+    /// Of what is not in here, no rows are left.
+    swept: Arc<Kept>,
     /// Whether the database has something else.
     changed: bool,
+    /// How many came late: below others that were findable already.
+    late: u64,
+}
+
+/// What a stream's fragments take of the log.
+#[derive(Debug, Default)]
+pub struct StreamSpace {
+    /// All of them.
+    pub bytes: u64,
+    /// Those below [`Kept::from`]: what would have expired but for a pin.
+    pub held_bytes: u64,
+    /// The pins that expiry went by last.
+    pub pins: Arc<[Pin]>,
+    /// Whether some of those below [`Kept::from`] may have no reason to be kept any more.
+    pub recheck: bool,
+}
+
+/// Findable fragments that are to go.
+#[derive(Debug, Default)]
+pub struct Dead {
+    /// Their counters: of what was kept until now, all that is not any more.
+    pub counters: Vec<Range<u64>>,
+    /// How many there are.
+    pub fragments: u64,
+    /// Bytes of the log that they take.
+    pub bytes: u64,
 }
 
 /// How far a stream had come at some position of the log.
@@ -85,10 +117,10 @@ impl Position {
         self.edge = state.edge;
     }
 
-    fn record(&self, stream: StreamId, keep_from: u64) -> StateRecord {
+    fn record(&self, stream: StreamId, kept: &Kept) -> StateRecord {
         StateRecord {
             stream,
-            keep_from,
+            kept: kept.clone(),
             last_counter: self.counter,
             last_server: self.server,
             edge: self.edge,
@@ -172,25 +204,70 @@ impl State {
         self.edge.last = Some(edge_fragment(entry));
     }
 
+    /// What has not expired.
+    pub fn kept(&self) -> &Kept {
+        self.recent.kept()
+    }
+
+    /// How many fragments came late: while this stays, no fragment appears between others.
+    pub fn late(&self) -> u64 {
+        self.late
+    }
+
     /// Makes a durable fragment findable.
     pub fn insert(&mut self, record: Record, segments: &Segments) {
         self.persisted.pass(&record);
-        if self.recent.insert(record) {
-            segments.retain(record.lsn);
-        } else {
-            self.moved.pass(&record);
+        let late = self.recent.is_late(record.counter());
+        if !self.recent.insert(record) {
+            return self.moved.pass(&record);
+        }
+        self.late += u64::from(late);
+        segments.retain(record.lsn, record.log_bytes(), record.server());
+        self.space.bytes += record.log_bytes();
+        if record.counter() < self.kept().from {
+            // It was being received while others of its age expired.
+            self.space.held_bytes += record.log_bytes();
+            self.space.recheck = true;
         }
     }
 
-    /// Makes the fragments before `keep_from` unfindable. What holds their space is let go at
-    /// once where the database has no row of it, else once that row is gone.
-    pub fn trim(&mut self, keep_from: u64, segments: &Segments) {
-        for record in self.recent.trim(keep_from) {
+    /// Makes the dead unfindable, and what is left `kept`. What holds the space of the dead is let
+    /// go at once where the database has no row of it, else once that row is gone.
+    pub fn expire(&mut self, kept: Kept, dead: &Dead, held_bytes: u64, segments: &Segments) {
+        for record in self.recent.keep(kept, &dead.counters) {
             // It will never be moved, yet nothing that follows from it may be lost.
             self.moved.pass(&record);
-            segments.release(record.lsn);
+            segments.release(record.lsn, record.log_bytes());
         }
+        self.space.bytes -= dead.bytes;
+        self.space.held_bytes = held_bytes;
         self.changed = true;
+    }
+
+    /// Makes all fragments unfindable, and closes those that are open.
+    pub fn delete(&mut self, segments: &Segments) -> impl Iterator<Item = Arc<OpenFragment>> {
+        self.deleted = true;
+        let nothing = Kept { from: u64::MAX, below: Vec::new() };
+        let dead = Dead { counters: vec![0..u64::MAX], bytes: self.space.bytes, fragments: 0 };
+        self.expire(nothing, &dead, 0, segments);
+        self.close_all()
+    }
+
+    /// The counters of those that are being received, in no order.
+    pub fn receiving(&self, counters: Range<u64>) -> impl Iterator<Item = u64> {
+        let held_back = self.unreserved.range(counters.clone());
+        self.open.range(counters).chain(held_back).map(|(&counter, _)| counter)
+    }
+
+    /// Tells where the log has a fragment from now on; `false` when it is not there any more.
+    pub fn relocate(&mut self, record: Record, to: Lsn, segments: &Segments) -> bool {
+        let Some(has_row) = self.recent.relocate(record, to) else { return false };
+        segments.retain(to, record.log_bytes(), record.server());
+        if !has_row {
+            // Else the old place goes when the row says the new one.
+            segments.release(record.lsn, record.log_bytes());
+        }
+        true
     }
 
     /// Those of the index that lie before `upto` in the log and have no row yet; they count as
@@ -199,20 +276,41 @@ impl State {
         let records = self.recent.take_unmoved(upto);
         records.iter().for_each(|record| self.moved.pass(record));
         let changed = std::mem::take(&mut self.changed) || !records.is_empty();
-        let state = self.moved.record(id, self.recent.keep_from());
-        (records, changed.then_some(Saved { state, longest: self.recent.longest() }))
+        (records, changed.then(|| self.saved(id)))
     }
 
-    /// The counter before which there may be rows that have expired.
-    pub fn unswept(&self) -> Option<u64> {
-        let keep_from = self.recent.keep_from();
-        (self.swept < keep_from).then_some(keep_from)
+    /// What goes with the rows.
+    fn saved(&self, id: StreamId) -> Saved {
+        let StreamSpace { mut bytes, mut held_bytes, .. } = self.space;
+        for record in self.recent.without_row() {
+            bytes -= record.log_bytes();
+            if record.counter() < self.kept().from {
+                held_bytes -= record.log_bytes();
+            }
+        }
+        let state = self.moved.record(id, self.kept());
+        Saved { state, longest: self.recent.longest(), bytes, held_bytes }
     }
 
-    /// What lies before `checkpoint` has its row now, and those before `swept` are gone. `keep`
-    /// stay in memory all the same, and so does what an open fragment may be compared with.
-    pub fn moved(&mut self, swept: Option<u64>, keep: usize, checkpoint: Lsn) {
-        self.swept = self.swept.max(swept.unwrap_or(0));
+    /// What may have rows though it has expired.
+    pub fn unswept(&mut self, stream: StreamId) -> Option<Unswept> {
+        let kept = self.recent.kept();
+        if *kept == self.swept {
+            return None;
+        }
+        let was_kept = |gap: &Range<u64>| self.swept.within(gap.clone()).next().is_some();
+        let gaps: Vec<_> = kept.gaps().filter(was_kept).collect();
+        if gaps.is_empty() {
+            self.swept = kept.clone();
+            return None;
+        }
+        Some(Unswept { stream, kept: kept.clone(), gaps })
+    }
+
+    /// What lies before `checkpoint` has its row now, and none are left of what is not in `swept`.
+    /// `keep` stay in memory all the same, and so does what an open fragment may be compared with.
+    pub fn moved(&mut self, swept: Option<Arc<Kept>>, keep: usize, checkpoint: Lsn) {
+        self.swept = swept.unwrap_or_else(|| self.swept.clone());
         let compared = self.all_open().map(|open| open.compared_before()).min();
         let from = checkpoint.min(compared.unwrap_or(Lsn::MAX));
         self.recent.evict(keep, from, self.first_open());
@@ -227,30 +325,35 @@ impl State {
         self.open.values().chain(self.unreserved.values())
     }
 
-    fn recovered(saved: &Saved, newest: Option<Record>) -> Self {
+    /// As it was at the position `moved` of the log, with `newest` the last of its rows.
+    pub fn recovered(saved: &Saved, newest: Option<Record>, moved: Lsn) -> Self {
         let mut state = Self::default();
         state.persisted.follow(&saved.state);
         (state.moved, state.edge) = (state.persisted, saved.state.edge);
-        let StateRecord { last_counter, keep_from, .. } = saved.state;
-        state.recent = Recent::behind_rows(newest, last_counter, keep_from, saved.longest);
+        state.space.bytes = saved.bytes;
+        state.space.held_bytes = saved.held_bytes;
+        state.recent = Recent::behind_rows(newest, saved, moved);
         state
     }
 
     fn record(&self, stream: StreamId) -> StateRecord {
         let at = Position { edge: self.edge, ..self.persisted };
-        at.record(stream, self.recent.keep_from())
+        at.record(stream, self.kept())
     }
 
-    fn recover_state(&mut self, state: &StateRecord, segments: &Segments) {
+    /// Goes on where a state entry of the log says, but for what it says of expiry.
+    pub fn follow(&mut self, state: &StateRecord) {
         self.persisted.follow(state);
         self.moved.follow(state);
-        self.trim(state.keep_from, segments);
+        self.changed = true;
     }
 
+    /// All of the log was taken in.
     fn finish_recovery(&mut self) {
         self.edge = self.persisted.edge;
         self.last_counter = reserved_by(self.persisted.counter);
         self.last_server = self.persisted.server;
+        self.space.recheck = true;
     }
 }
 
@@ -279,9 +382,9 @@ pub struct Streams {
 impl Streams {
     /// The streams that recovery found.
     pub fn new(recovered: Recovering, committer: Arc<Committer>, clock: Clock) -> Self {
-        let mover = recovered.mover;
+        let (states, mover) = recovered.into_parts();
         let streams = Self { table: DashMap::new(), committer, mover, clock };
-        for (id, mut state) in recovered.states {
+        for (id, mut state) in states {
             state.finish_recovery();
             streams.add(id, state);
         }
@@ -327,8 +430,8 @@ impl Streams {
     }
 
     fn add(&self, id: StreamId, state: State) {
-        let (committer, clock) = (self.committer.clone(), self.clock.clone());
-        let stream = MediaStream::new(id, state, committer, self.mover.clone(), clock);
+        let rows = Rows::new(self.mover.database().clone(), id);
+        let stream = MediaStream::new(id, state, rows, self.committer.clone(), self.clock.clone());
         self.table.insert(id, Arc::new(stream));
     }
 }
@@ -338,128 +441,5 @@ impl States for &Streams {
         for stream in self.all() {
             visit(stream.id(), &mut stream.state());
         }
-    }
-}
-
-/// Records that are moved at once while the log is read: many, as it may be long.
-const RECOVERED_BATCH: usize = 128 << 10;
-/// How often progress is logged.
-const PROGRESS: Duration = Duration::from_secs(2);
-
-/// The streams while the log is being read: those that the catalog knows.
-#[derive(Debug)]
-pub struct Recovering {
-    states: Found,
-    mover: Arc<Mover>,
-    /// All before this position was taken in.
-    upto: Lsn,
-    /// Records that became findable since the last batch.
-    fresh: usize,
-    progress: Progress,
-}
-
-type Found = BTreeMap<StreamId, State>;
-
-#[derive(Debug)]
-struct Progress {
-    begun: Instant,
-    told: Instant,
-    fragments: u64,
-}
-
-impl Recovering {
-    /// Before the log is read, from the index's checkpoint on.
-    pub fn new(
-        known: impl Iterator<Item = StreamId>,
-        database: Arc<Database>,
-        contents: &Contents,
-        limits: index::Limits,
-    ) -> Self {
-        let mut states = Found::new();
-        for id in known {
-            let saved = contents.streams.get(&id);
-            let rows = Rows::new(database.clone(), id);
-            let state = saved.map(|saved| State::recovered(saved, rows.last()));
-            states.insert(id, state.unwrap_or_default());
-        }
-        let dead = contents.streams.keys().filter(|id| !states.contains_key(id));
-        let mover = Mover::new(database, limits, contents.checkpoint, dead.copied().collect());
-        let now = Instant::now();
-        let progress = Progress { begun: now, told: now, fragments: 0 };
-        Self { states, mover: Arc::new(mover), upto: contents.checkpoint, fresh: 0, progress }
-    }
-
-    /// Takes in what the log says next.
-    pub fn apply(&mut self, segments: &Segments, event: Event) -> io::Result<()> {
-        match event {
-            Event::Entry(header) => self.entry(segments, &header),
-            Event::State(records) => {
-                for record in records {
-                    if let Some(state) = self.states.get_mut(&record.stream) {
-                        state.recover_state(&record, segments);
-                    }
-                }
-            }
-            Event::Read { bytes, of } => self.progress.tell(bytes, of),
-        }
-        if self.fresh >= RECOVERED_BATCH && self.move_all(segments) == Left::Everything {
-            return Err(io::Error::other("the index takes nothing"));
-        }
-        Ok(())
-    }
-
-    /// Moves what was taken in into the database. If that fails, it stays in memory, and is tried
-    /// again later.
-    pub fn move_all(&mut self, segments: &Segments) -> Left {
-        self.fresh = 0;
-        let (mover, upto) = (self.mover.clone(), self.upto);
-        mover.round(&mut self.states, segments, upto)
-    }
-
-    fn entry(&mut self, segments: &Segments, header: &Header) {
-        self.upto = header.end();
-        match header.kind {
-            Kind::Fragment(entry) => {
-                if let Some(state) = self.states.get_mut(&entry.stream) {
-                    state.insert(Record::new(header.lsn, &entry), segments);
-                    self.fresh += 1;
-                    self.progress.fragments += 1;
-                }
-            }
-            Kind::Trim { stream, keep_from } => {
-                if let Some(state) = self.states.get_mut(&stream) {
-                    state.trim(keep_from, segments);
-                }
-            }
-            Kind::Reserve { stream, counter } => {
-                if let Some(state) = self.states.get_mut(&stream) {
-                    state.reserved(counter);
-                }
-            }
-            Kind::State { .. } | Kind::Seal | Kind::Mark | Kind::Void { .. } => {}
-        }
-    }
-}
-
-impl States for Found {
-    fn each(&mut self, visit: &mut dyn FnMut(StreamId, &mut State)) {
-        self.iter_mut().for_each(|(&id, state)| visit(id, state));
-    }
-}
-
-impl Progress {
-    fn tell(&mut self, bytes: u64, of: u64) {
-        if self.told.elapsed() < PROGRESS {
-            return;
-        }
-        self.told = Instant::now();
-        let rate = bytes as f64 / 1e6 / self.begun.elapsed().as_secs_f64();
-        tracing::info!(
-            percent = bytes * 100 / of.max(1),
-            fragments = self.fragments,
-            "reading the log for the index: {} of {} MB, {rate:.0} MB/s",
-            bytes / 1_000_000,
-            of / 1_000_000,
-        );
     }
 }

@@ -7,8 +7,10 @@ mod faults;
 mod index;
 mod live;
 mod numbers;
+mod pins;
 mod retention;
 mod simulation;
+mod space;
 mod twins;
 
 use std::sync::Arc;

@@ -7,7 +7,7 @@
 
 use super::commit::Finished;
 use super::index::Record;
-use super::log::entry::{FormatId, HEADER_BYTES, Kind};
+use super::log::entry::{FormatId, HEADER_BYTES};
 use super::log::reader::{Place, header_of};
 use super::log::segment::Segments;
 use crate::types::{ProducerTimestamp, StreamId};
@@ -42,10 +42,8 @@ fn stored_is_same(segments: &Segments, record: &Record, fragment: &Finished) -> 
     let stored = Place::of(segments, record.lsn).map(|place| place.read(len));
     // What can not be read is no reason to refuse a good copy.
     let Some(Ok(stored)) = stored else { return false };
-    let Some(Kind::Fragment(entry)) = header_of(&stored, record.lsn).map(|header| header.kind)
-    else {
-        return false;
-    };
+    let header = header_of(&stored, record.lsn);
+    let Some(entry) = header.and_then(|header| header.kind.fragment()) else { return false };
     if entry.cluster_len != fragment.entry.cluster_len {
         return false;
     }

@@ -26,6 +26,53 @@ pub struct Ack {
     pub error_id: Option<u32>,
 }
 
+/// One line of the answer to `PUT /v1/streams/{stream}/media`: an acknowledgement as PutMedia has it,
+/// a `NOTE` or the `END`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct FileLine {
+    /// `BUFFERING`, `RECEIVED`, `PERSISTED`, `ERROR`, `IDLE`, `NOTE` or `END`.
+    pub event_type: String,
+    /// The fragment's producer time in milliseconds since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fragment_timecode: Option<i64>,
+    /// 47 digits, or empty in an error before a fragment began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fragment_number: Option<String>,
+    /// Only in an `ERROR`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_code: Option<String>,
+    /// Only in an `ERROR` about a fragment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_id: Option<u32>,
+    /// A sentence, in an `ERROR` and a `NOTE`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// In the `END`: fragments of the file that are durable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fragments: Option<u64>,
+    /// In the `END`: those of them that were stored before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub already_stored: Option<u64>,
+    /// In the `END`: when the last frame ends, in seconds since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<f64>,
+}
+
+impl From<Ack> for FileLine {
+    fn from(ack: Ack) -> Self {
+        let Ack { event_type, fragment_timecode, fragment_number, error_code, error_id } = ack;
+        Self {
+            event_type,
+            fragment_timecode,
+            fragment_number,
+            error_code,
+            error_id,
+            ..Self::default()
+        }
+    }
+}
+
 /// GetMedia's input.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -77,7 +124,7 @@ pub struct ListFragmentsInput {
 }
 
 /// One fragment of a listing.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Fragment {
     pub fragment_number: String,
@@ -88,9 +135,10 @@ pub struct Fragment {
 }
 
 /// ListFragments' output.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ListFragmentsOutput {
+    #[serde(default)]
     pub fragments: Vec<Fragment>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_token: Option<String>,

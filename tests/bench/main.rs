@@ -3,6 +3,7 @@
 //!
 //! `cargo bench --bench bench -- NAME…` runs those, without a name all; `--list` lists them.
 
+mod expiry;
 mod ingest;
 mod load;
 mod log_designs;
@@ -27,7 +28,8 @@ const BENCHES: &[Bench] = &[
     ("slow-readers", "acks beside ten slow readers of old data / acks alone", readers::run),
     ("store-append", "the store alone: durable ingest and acknowledgements", store_append::run),
     ("scale", "the index with a month of fragments: open, memory, queries, rebuild", scale::run),
-    ("log-designs", "three ways to make many small appends durable", log_designs::run),
+    ("expiry", "PERSISTED acks while a million fragments expire / without", expiry::run),
+    ("log-designs", "ways to make many small appends durable", log_designs::run),
 ];
 
 fn main() -> std::io::Result<()> {

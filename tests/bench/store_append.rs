@@ -119,14 +119,16 @@ fn row(name: &str, latencies: &mut Latencies, time: Duration, bare: (Duration, D
     );
 }
 
-fn open(dir: &Path) -> io::Result<Store> {
+/// A store that keeps its expired segments.
+pub fn open(dir: &Path) -> io::Result<Store> {
     // Enough spare segments that a second pass need not make any.
     let options = Options { spare_segments: 128, ..Options::default() };
     let (store, _) = Store::open(dir, options, Clock::system()).map_err(io::Error::other)?;
     Ok(store)
 }
 
-fn create(store: &Store, name: &str) -> io::Result<Arc<MediaStream>> {
+/// A stream with a day's retention.
+pub fn create(store: &Store, name: &str) -> io::Result<Arc<MediaStream>> {
     let info = store.catalog().create(NewStream {
         arn: Arn {
             region: "us-east-1".into(),

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::bodies::{START_MS, end_of_fragment, fragment, head};
+use crate::keeping::answer;
 use crate::kvs::frames_of;
 use crate::producer::{Ack, Head, Producer, of_kind};
 use crate::support::Server;
@@ -59,10 +60,14 @@ async fn full_disk_refuses_fragments_keeps_what_it_has_and_recovers_with_space()
         println!("not run: this user may not mount a file system");
         return;
     };
-    let settings = [("KINORA_STORE_RETENTION_INTERVAL_SECONDS", "1")];
+    let settings =
+        [("KINORA_STORE_RETENTION_INTERVAL_SECONDS", "1"), ("KINORA_STORE_MIN_FREE_BYTES", "0")];
     let server = Server::start_at(disk.path(), &settings);
     for stream in ["camera", "other"] {
         server.create_stream(stream, 24).await;
+        // Else the oldest would go for the newest.
+        let pins = format!("/v1/streams/{stream}/pins");
+        answer(&server, "PUT", &pins, "start=0&end=4000000000", "");
     }
     let acks = fill(&server, "camera", START_MS);
     let last = acks.last().expect("an ack");

@@ -138,16 +138,24 @@ pub fn fixture(name: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The bodies that unmodified producers of the C SDK sent.
-pub fn captures() -> Vec<(String, Vec<u8>)> {
+/// The names of all MKV fixtures, without `.mkv`.
+pub fn fixture_names() -> Vec<String> {
     let entries = std::fs::read_dir(fixtures_folder()).expect("the fixtures");
-    let mut captures: Vec<_> = entries
+    let mut names: Vec<_> = entries
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .filter_map(|file| file.strip_suffix(".mkv").map(str::to_owned))
+        .collect();
+    names.sort();
+    names
+}
+
+/// The bodies that unmodified producers of the C SDK sent.
+pub fn captures() -> Vec<(String, Vec<u8>)> {
+    let captures: Vec<_> = fixture_names()
+        .into_iter()
         .filter(|name| name.starts_with("kvssink") || name.starts_with("cproducer"))
         .map(|name| (name.clone(), fixture(&name)))
         .collect();
-    captures.sort();
     assert_eq!(captures.len(), 10, "all captures are there");
     captures
 }

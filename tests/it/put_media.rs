@@ -154,9 +154,6 @@ async fn each_wrong_body_gets_its_own_error() {
     let many_tags: Vec<u8> = (0..11).flat_map(|n| bodies::tag(&format!("tag{n}"), "v")).collect();
     let late = [cluster(START_MS), frame_at(1, 0), frame_at(1, 20_001)].concat();
     let cases: Vec<(&str, u64, Vec<u8>)> = vec![
-        ("FRAGMENT_TIMECODE_LESSER_THAN_PREVIOUS", 4004, {
-            with_head([fragment(START_MS + 1, 10), fragment(START_MS, 10)].concat())
-        }),
         ("INVALID_MKV_DATA", 4006, b"this is not Matroska at all".to_vec()),
         ("INVALID_MKV_DATA", 4006, with_head(fragment(START_MS, 100)[..700].to_vec())),
         ("INVALID_MKV_DATA", 4006, fragment(START_MS, 10)),

@@ -24,11 +24,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("web", &[]),
     ("client", &["types", "media", "wire", "clock", "metrics"]),
     ("produce", &["types", "media", "wire", "clock", "client", "metrics"]),
+    ("files", &["types", "media", "wire", "clock", "client", "produce", "metrics"]),
     (
         "cli",
         &[
             "types", "media", "wire", "clock", "store", "ingest", "serve", "api", "client",
-            "produce", "config", "metrics",
+            "produce", "files", "config", "metrics",
         ],
     ),
 ];

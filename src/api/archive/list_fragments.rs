@@ -40,7 +40,7 @@ pub(super) async fn list_fragments(
     let next_token = found
         .last()
         .filter(|_| more)
-        .map(|last| Position { order, after: Some(last.number) }.to_token());
+        .map(|last| Position { order: order.rest(last), after: Some(last.number) }.to_token());
     Ok(Json(ListFragmentsOutput { fragments: found.iter().map(fragment).collect(), next_token }))
 }
 
@@ -55,7 +55,7 @@ pub(super) fn fragment(info: &FragmentInfo) -> Fragment {
     }
 }
 
-/// Where a listing goes on. The token holds it whole, so the server keeps nothing between pages.
+/// Where a listing goes on: what is left of its range, behind a fragment. The token holds it whole, so the server keeps nothing between pages.
 struct Position {
     order: Order,
     after: Option<FragmentNumber>,

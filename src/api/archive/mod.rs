@@ -4,7 +4,7 @@ mod get_hls_streaming_session_url;
 mod get_media_for_fragment_list;
 mod hls;
 mod list_fragments;
-mod native;
+pub(super) mod native;
 
 use axum::routing::{get, post};
 
@@ -37,7 +37,8 @@ pub fn routes() -> Routes {
         .native
         .route("/v1/streams/{stream}/live.m3u8", get(native::live))
         .route("/v1/streams/{stream}/hls.m3u8", get(native::on_demand))
-        .route("/v1/streams/{stream}/fragments", get(native::fragments));
+        .route("/v1/streams/{stream}/fragments", get(native::fragments))
+        .route("/v1/streams/{stream}/fragments/{number}", get(native::chunk));
     routes
 }
 

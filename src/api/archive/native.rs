@@ -2,17 +2,18 @@
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use http::header;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::get_hls_streaming_session_url::check_range;
 use super::hls::{FOLDER, Opened};
 use crate::api::native::fragment;
-use crate::api::{ApiError, App, AppState, Caller, find_stream};
+use crate::api::{ApiError, App, AppState, Caller, ErrorKind, find_stream};
 use crate::serve::hls::{Discontinuity, Playback, SelectorClock, Session, UnplayableTracks};
-use crate::store::Order;
-use crate::types::{Millis, ProducerTimestamp, ServerTimestamp, StreamId};
+use crate::store::{Order, ReadError};
+use crate::types::{FragmentNumber, Millis, ProducerTimestamp, ServerTimestamp, StreamId};
 
 /// Fragments in one answer of the listing.
 const DEFAULT_LISTED: usize = 1000;
@@ -77,6 +78,25 @@ pub(super) async fn fragments(
     Ok(Json(json!({ "fragments": fragments })))
 }
 
+/// `GET /v1/streams/{stream}/fragments/{number}`: the stored chunk as it is, an MKV file by itself.
+pub(super) async fn chunk(
+    State(app): State<AppState>,
+    Path((name, number)): Path<(String, String)>,
+    caller: Caller,
+) -> Result<Response, ApiError> {
+    let stream = readable(&app, &name, &caller)?;
+    let media = app.store.media(stream).ok_or_else(ApiError::no_stream)?;
+    let number: FragmentNumber =
+        number.parse().map_err(|error| ApiError::invalid(format!("The number: {error}.")))?;
+    let chunk = media.read(number).await.map_err(|error| match error {
+        ReadError::NotFound | ReadError::StreamDeleted => {
+            ApiError::new(ErrorKind::ResourceNotFound, "The fragment is not stored (any more).")
+        }
+        error => ApiError::internal(error),
+    })?;
+    Ok(([(header::CONTENT_TYPE, "video/x-matroska")], chunk.bytes).into_response())
+}
+
 fn readable(app: &App, name: &str, caller: &Caller) -> Result<StreamId, ApiError> {
     // Whoever may not read a stream does not learn either whether it exists.
     caller.may_read(&name.parse()?)?;
@@ -118,7 +138,8 @@ impl Range {
     }
 }
 
-fn millis(text: &str) -> Result<i64, ApiError> {
+/// A time in a query: seconds since the Unix epoch, or a date.
+pub(in crate::api) fn millis(text: &str) -> Result<i64, ApiError> {
     let seconds = text.parse().ok().and_then(ProducerTimestamp::from_secs_f64);
     let date = || text.parse::<jiff::Timestamp>().ok();
     seconds

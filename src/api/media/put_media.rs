@@ -55,7 +55,9 @@ pub(super) async fn put_media(
     let wants_acks = text("x-amzn-fragment-acknowledgment-required") != Some("0");
 
     let (acks, waiting_acks) = mpsc::channel(ACKS_WAITING);
-    let upload = Upload { stream: media, timecodes, limits: limits(&app.config.put_media), acks };
+    let limits =
+        Limits { strict_timecodes: stream.strict_timecodes, ..limits(&app.config.put_media) };
+    let upload = Upload { stream: media, timecodes, limits, acks };
     let body = MediaBody::begin(body).await;
     let span = tracing::info_span!("put_media", stream = %stream.name());
     tokio::spawn(receive(Arc::clone(&app), upload, body, span));
@@ -139,11 +141,12 @@ fn timecode_type(kind: Option<&str>, start: Option<&str>) -> Result<TimecodeType
     }
 }
 
-fn limits(config: &PutMediaLimits) -> Limits {
+pub(super) fn limits(config: &PutMediaLimits) -> Limits {
     let rate = |rate: u64| if config.enforce_rates { rate } else { 0 };
     Limits {
         fragment_bytes: usize::try_from(config.max_fragment_bytes).unwrap_or(usize::MAX),
         fragment_duration: Millis(config.max_fragment_ms),
+        strict_timecodes: false,
         tracks: config.max_tracks,
         fragment_tags: config.max_tags,
         tag_name_bytes: config.max_tag_name_bytes,
@@ -163,7 +166,7 @@ fn line_of(ack: &Ack) -> Bytes {
     line.into()
 }
 
-fn shape_of(ack: &Ack) -> wire::Ack {
+pub(super) fn shape_of(ack: &Ack) -> wire::Ack {
     let (event, timecode, number) = match ack {
         Ack::Buffering { timecode_ms, number } => ("BUFFERING", Some(*timecode_ms), Some(number)),
         Ack::Received { timecode_ms, number } => ("RECEIVED", Some(*timecode_ms), Some(number)),

@@ -9,7 +9,7 @@ mod describe_stream;
 mod get_data_endpoint;
 mod list_streams;
 mod list_tags;
-mod rules;
+pub(super) mod rules;
 mod tag;
 mod untag;
 mod update_data_retention;

@@ -18,7 +18,7 @@ pub(super) fn required<T>(value: Option<T>, member: &str) -> Result<T, ApiError>
 }
 
 /// A retention in hours.
-pub(super) fn retention_hours(hours: i64) -> Result<u32, ApiError> {
+pub(in crate::api) fn retention_hours(hours: i64) -> Result<u32, ApiError> {
     u32::try_from(hours).ok().filter(|hours| *hours <= MAX_RETENTION_HOURS).ok_or_else(|| {
         ApiError::invalid(format!(
             "DataRetentionInHours must be from 0 to {MAX_RETENTION_HOURS}; it would be {hours}."

@@ -32,6 +32,20 @@ fn stream_in(store: &Store) -> Arc<MediaStream> {
     store.media(info.id).expect("it exists")
 }
 
+fn head_with_a_track() -> Bytes {
+    let track = Track {
+        number: 1,
+        kind: TrackKind::Video { width: 16, height: 16 },
+        name: None,
+        codec_id: "V_TEST".to_owned(),
+        codec_private: None,
+        codec_delay_ns: 0,
+        default_duration_ns: None,
+    };
+    let (scale, writing_app) = (TimestampScale::MILLISECOND, "test".to_owned());
+    head(&Head { scale, writing_app, tracks: vec![track] })
+}
+
 /// Uploads a body in one piece; how that ended, and the acks.
 async fn upload(stream: Arc<MediaStream>, body: Vec<u8>) -> (End, Vec<Ack>) {
     let (acks, mut sent) = mpsc::channel(64);
@@ -53,20 +67,7 @@ async fn error_names_the_fragment_that_was_lost_and_nothing_behind_it_is_called_
         Store::open_on(Arc::new(disk.clone()), options, clock).expect("the store opens");
     // Room for two segments of the usual size, and none for one that takes the second fragment.
     disk.set_faults(Faults { capacity: Some(2 * SEGMENT_BYTES), ..Faults::default() });
-    let track = Track {
-        number: 1,
-        kind: TrackKind::Video { width: 16, height: 16 },
-        name: None,
-        codec_id: "V_TEST".to_owned(),
-        codec_private: None,
-        codec_delay_ns: 0,
-        default_duration_ns: None,
-    };
-    let head = head(&Head {
-        scale: TimestampScale::MILLISECOND,
-        writing_app: "test".to_owned(),
-        tracks: vec![track],
-    });
+    let head = head_with_a_track();
     // The last one may still be open when the second is lost.
     let fragments = [(1_000, 100), (2_000, 90_000), (3_000, 100), (4_000, 100)];
     let fragments = fragments.map(|(timecode_ms, bytes)| fragment(timecode_ms, bytes));
@@ -85,4 +86,51 @@ async fn error_names_the_fragment_that_was_lost_and_nothing_behind_it_is_called_
     // The third is there all the same, and found to be when it is sent again.
     let stored: Vec<i64> = stream.newest(10).iter().map(|info| info.producer.as_millis()).collect();
     assert!(stored.starts_with(&[1_000, 3_000]), "{stored:?}");
+}
+
+/// Many producers, each in the middle of a fragment: together they hold what one bound allows, and
+/// the one fragment that may always get complete.
+#[tokio::test]
+async fn open_fragments_of_all_producers_share_one_bound_and_all_get_complete() {
+    const HELD: u64 = 100_000;
+    const FRAME: usize = 10_000;
+    const FRAMES: usize = 30;
+    let options = Options { held_bytes: HELD, ..Options::default() };
+    let clock = Clock::simulated(ServerTimestamp::from_millis(1_700_000_000_000));
+    let (store, _) =
+        Store::open_on(Arc::new(MemoryDisk::new()), options, clock).expect("the store opens");
+    let (stream, store) = (stream_in(&store), Arc::new(store));
+    let most = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let producers = (0..8).map(|producer| {
+        let mut pieces = vec![head_with_a_track(), cluster(1_000 + producer)];
+        for frame in 0..FRAMES {
+            let block = simple_block(1, frame as i16, frame == 0, FRAME);
+            pieces.push([&block[..], &vec![producer as u8; FRAME]].concat().into());
+        }
+        let (store, most) = (store.clone(), most.clone());
+        // Each takes its turn after every frame, so that all would be in the middle of theirs.
+        let body = futures_util::stream::iter(pieces).then(move |piece| {
+            let (store, most) = (store.clone(), most.clone());
+            async move {
+                tokio::task::yield_now().await;
+                most.fetch_max(store.held_bytes(), std::sync::atomic::Ordering::Relaxed);
+                Ok::<_, Infallible>(piece)
+            }
+        });
+        let (acks, mut sent) = mpsc::channel(64);
+        let (timecodes, limits) = (TimecodeType::Absolute, Limits::default());
+        let upload = Upload { stream: stream.clone(), timecodes, limits, acks };
+        async move {
+            let end = run(upload, Box::pin(body), std::future::pending()).await;
+            assert!(matches!(end, End::Complete), "{end:?}");
+            let acks = std::iter::from_fn(|| sent.try_recv().ok());
+            acks.filter(|ack| matches!(ack, Ack::Persisted { .. })).count()
+        }
+    });
+    let persisted = futures_util::future::join_all(producers).await;
+    assert_eq!(persisted, [1; 8]);
+    let most = most.load(std::sync::atomic::Ordering::Relaxed);
+    let fragment = (FRAMES * (FRAME + 100)) as u64;
+    assert!((HELD..=HELD + fragment + 8 * FRAME as u64).contains(&most), "{most} bytes were held");
+    assert_eq!(store.held_bytes(), 0);
 }

@@ -11,13 +11,24 @@ pub const DOC_TYPE_READ_VERSION: u32 = 0x4285;
 
 pub const SEGMENT: u32 = 0x1853_8067;
 pub const SEEK_HEAD: u32 = 0x114D_9B74;
+pub const SEEK: u32 = 0x4DBB;
+pub const SEEK_ID: u32 = 0x53AB;
+pub const SEEK_POSITION: u32 = 0x53AC;
 pub const CUES: u32 = 0x1C53_BB6B;
+pub const CUE_POINT: u32 = 0xBB;
+pub const CUE_TIME: u32 = 0xB3;
+pub const CUE_TRACK_POSITIONS: u32 = 0xB7;
+pub const CUE_TRACK: u32 = 0xF7;
+pub const CUE_CLUSTER_POSITION: u32 = 0xF1;
+pub const VOID: u32 = 0xEC;
 pub const CHAPTERS: u32 = 0x1043_A770;
 pub const ATTACHMENTS: u32 = 0x1941_A469;
 
 pub const INFO: u32 = 0x1549_A966;
 pub const SEGMENT_UUID: u32 = 0x73A4;
 pub const TIMESTAMP_SCALE: u32 = 0x2A_D7B1;
+pub const DATE_UTC: u32 = 0x4461;
+pub const DURATION: u32 = 0x4489;
 pub const MUXING_APP: u32 = 0x4D80;
 pub const WRITING_APP: u32 = 0x5741;
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::ids;
 use super::{Error, ErrorKind, MAX_STRIPPED_HEADER, MAX_TAGS, MAX_TRACKS, Tag, Track, TrackKind};
-use crate::media::ebml::Element;
+use crate::media::ebml::{Element, Header};
 use crate::types::TimestampScale;
 
 /// What the reader must know of a track to hand out its frames.
@@ -40,6 +40,16 @@ pub fn scale(info: &Element) -> Result<TimestampScale, Error> {
         }
     }
     Ok(scale)
+}
+
+/// The `DateUTC` of a whole Info element: nanoseconds since 2001 (RFC 9559 5.1.2.9).
+pub fn date_utc(info: &[u8]) -> Option<i64> {
+    let header = Header::read(info).ok()??;
+    let content = info.get(header.len..)?;
+    let info = Element { id: header.id, at: 0, header_len: header.len, data: content };
+    let mut children = info.children().map_while(Result::ok);
+    let date = children.find(|child| child.id == ids::DATE_UTC)?;
+    date.data.try_into().ok().map(i64::from_be_bytes)
 }
 
 /// The entries of a Tracks element, and what the reader must know of each.

@@ -6,6 +6,7 @@
 mod block;
 mod chunk;
 mod error;
+mod file;
 mod ids;
 pub mod kvs;
 mod metadata;
@@ -18,6 +19,8 @@ mod writer;
 
 pub use chunk::{Chunk, read_chunk, read_track};
 pub use error::{Error, ErrorKind};
+pub use file::FileWriter;
+pub use metadata::date_utc;
 pub use reader::{Event, EventKind, Reader};
 pub use writer::{SEGMENT_START, cluster, head, simple_block, tags};
 

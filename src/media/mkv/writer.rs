@@ -81,7 +81,7 @@ pub fn tags(tags: &[Tag]) -> Bytes {
     out.into()
 }
 
-fn ebml_head() -> Vec<u8> {
+pub(super) fn ebml_head() -> Vec<u8> {
     let mut head = Vec::with_capacity(35);
     put(&mut head, ids::EBML_VERSION, 1, &[1]);
     put(&mut head, ids::EBML_READ_VERSION, 1, &[1]);
@@ -93,7 +93,7 @@ fn ebml_head() -> Vec<u8> {
     head
 }
 
-fn track_entry(track: &Track) -> Vec<u8> {
+pub(super) fn track_entry(track: &Track) -> Vec<u8> {
     let mut entry = Vec::with_capacity(128);
     put_uint(&mut entry, ids::TRACK_NUMBER, track.number);
     put_u64(&mut entry, ids::TRACK_UID, track.number);
@@ -135,12 +135,12 @@ fn track_entry(track: &Track) -> Vec<u8> {
 }
 
 /// An unsigned integer in as few bytes as it needs, but at least one.
-fn put_uint(out: &mut Vec<u8>, id: u32, value: u64) {
+pub(super) fn put_uint(out: &mut Vec<u8>, id: u32, value: u64) {
     let skip = (value.leading_zeros() / 8).min(7) as usize;
     put(out, id, 1, &value.to_be_bytes()[skip..]);
 }
 
 /// An unsigned integer in eight bytes.
-fn put_u64(out: &mut Vec<u8>, id: u32, value: u64) {
+pub(super) fn put_u64(out: &mut Vec<u8>, id: u32, value: u64) {
     put(out, id, 1, &value.to_be_bytes());
 }

@@ -46,7 +46,7 @@ fn moov(codec: &Codec, channels: u32) -> Result<Moov, Error> {
     })
 }
 
-fn trak(codec: &Codec, channels: u32) -> Result<Trak, Error> {
+pub(super) fn trak(codec: &Codec, channels: u32) -> Result<Trak, Error> {
     let size = codec.size().unwrap_or(Size { width: 0, height: 0 });
     Ok(Trak {
         tkhd: Tkhd {

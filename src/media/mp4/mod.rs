@@ -1,11 +1,16 @@
 //! CMAF (ISO/IEC 23000-19): one track per file, an init segment and media segments.
 //!
 //! Here: boxes, and the times of samples. Not here: which fragments, playlists (`serve`).
+//!
+//! Beside it, MP4 files as people keep them: `demux` reads them, `file` writes them.
 
+pub mod demux;
+mod file;
 mod init;
 mod segment;
 mod timing;
 
+pub use file::FileWriter;
 pub use init::init_segment;
 pub use segment::Segment;
 pub use timing::{Anchor, Sample, samples};

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::session::{Discontinuity, SelectorClock};
 use crate::store::{FragmentInfo, Order};
-use crate::types::{FragmentNumber, Millis};
+use crate::types::{Millis, ProducerTimestamp};
 
 /// The fragments of a playlist, at least one, in their order.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub struct Tags {
 
 /// A larger gap or overlap between fragments is a discontinuity (AWS: `ON_DISCONTINUITY`).
 const CONTIGUOUS_WITHIN_MS: u64 = 50;
-/// Fragments that are asked for at once, so that many of one time do not cost a page each.
+/// Fragments that are asked for at once, so that many of the same time do not cost a page each.
 const LEAST_PAGE: usize = 64;
 
 impl Listing {
@@ -76,31 +76,36 @@ pub fn live(
     Some(Listing { fragments, tags, media_sequence, discontinuity_sequence, target_duration })
 }
 
-/// The fragments of a range, at most `limit`, in the order of its clock; of those with the same
-/// producer time the one with the largest number. `page` lists up to so many fragments after a
-/// number. `None` when there is nothing.
+/// The fragments of a range, at most `limit`, in the order of its clock. By producer time, those
+/// whose time belongs to ones with larger numbers are left out: see [`superseded`]. `page` lists
+/// up to so many fragments behind one. `None` when there is nothing.
 pub fn on_demand(
-    mut page: impl FnMut(Option<FragmentNumber>, usize) -> Vec<FragmentInfo>,
+    mut page: impl FnMut(Option<&FragmentInfo>, usize) -> Vec<FragmentInfo>,
     range: Order,
     limit: usize,
     mode: Discontinuity,
 ) -> Option<Listing> {
     let by_producer = matches!(range, Order::Producer { .. });
+    let mut listed: Vec<FragmentInfo> = Vec::new();
     let mut fragments: Vec<FragmentInfo> = Vec::new();
-    let mut after = None;
-    // One more than listed: only then is it known that nothing supersedes the last one.
-    while fragments.len() <= limit {
-        let wanted = (limit + 1 - fragments.len()).max(LEAST_PAGE);
-        let listed = page(after, wanted);
-        let complete = listed.len() < wanted;
-        after = listed.last().map(|fragment| fragment.number).or(after);
-        for fragment in listed {
-            match fragments.last_mut() {
-                Some(last) if by_producer && last.producer == fragment.producer => *last = fragment,
-                _ => fragments.push(fragment),
-            }
+    loop {
+        // One more than listed: only then is it known how long the last one is.
+        let wanted = (limit + 1).saturating_sub(fragments.len()).max(LEAST_PAGE);
+        let more = page(listed.last(), wanted);
+        let complete = more.len() < wanted;
+        listed.extend(more);
+        fragments.clone_from(&listed);
+        if by_producer {
+            let mut superseded = superseded(&listed).into_iter();
+            fragments.retain(|_| !superseded.next().unwrap_or(false));
         }
-        if complete {
+        // What is not listed yet supersedes nothing that ends before it begins.
+        let seen = listed.last().map(|last| last.producer);
+        let decided = |fragment: &&FragmentInfo| {
+            !by_producer
+                || seen.is_some_and(|seen| fragment.producer < seen && end(fragment) <= seen)
+        };
+        if complete || fragments.iter().take_while(decided).count() > limit {
             break;
         }
     }
@@ -140,10 +145,43 @@ fn tags(
     tags
 }
 
+/// Which fragments, in the order of producer time, give way to ones with larger numbers: those of
+/// which one has the same producer time (as AWS has it), and those whose time others cover.
+fn superseded(listed: &[FragmentInfo]) -> Vec<bool> {
+    let longest = listed.iter().map(|fragment| fragment.duration).max().unwrap_or_default();
+    let mut first = 0;
+    let is_superseded = |at: usize| {
+        let fragment = &listed[at];
+        while end_within(&listed[first], longest) < fragment.producer {
+            first += 1;
+        }
+        let later = listed[first..].iter().take_while(|other| other.producer <= end(fragment));
+        let mut later = later.filter(|other| other.number > fragment.number);
+        // Short fragments in a row do not cover each other.
+        let within = Millis(CONTIGUOUS_WITHIN_MS.min(fragment.duration.0 / 4));
+        let mut covered = fragment.producer;
+        later.any(|other| {
+            if other.producer <= covered.plus(within) {
+                covered = covered.max(end(other));
+            }
+            let all = covered > fragment.producer && covered.plus(within) >= end(fragment);
+            other.producer == fragment.producer || all
+        })
+    };
+    (0..listed.len()).map(is_superseded).collect()
+}
+
+fn end(fragment: &FragmentInfo) -> ProducerTimestamp {
+    end_within(fragment, fragment.duration)
+}
+
+fn end_within(fragment: &FragmentInfo, duration: Millis) -> ProducerTimestamp {
+    fragment.producer.plus(duration)
+}
+
 /// Whether `next` starts where `fragment` ends, on the producer's clock.
 fn contiguous(fragment: &FragmentInfo, next: &FragmentInfo) -> bool {
-    let end = fragment.producer.plus(fragment.duration);
-    let distance = end.as_millis().abs_diff(next.producer.as_millis());
+    let distance = end(fragment).as_millis().abs_diff(next.producer.as_millis());
     next.producer > fragment.producer && distance <= CONTIGUOUS_WITHIN_MS
 }
 

@@ -69,8 +69,8 @@ fn on_demand_listing(
 ) -> Option<Listing> {
     let mut sorted = stored.to_vec();
     sorted.sort_by_key(|fragment| (fragment.producer, fragment.number));
-    let page = |after: Option<FragmentNumber>, limit: usize| {
-        let at = after.and_then(|number| sorted.iter().position(|f| f.number == number));
+    let page = |last: Option<&FragmentInfo>, limit: usize| {
+        let at = last.and_then(|last| sorted.iter().position(|f| f.number == last.number));
         let start = at.map_or(0, |at| at + 1);
         sorted[start..].iter().take(limit).copied().collect()
     };
@@ -164,6 +164,42 @@ fn of_equal_producer_times_on_demand_lists_the_larger_number_only() {
     // The last one that is listed is superseded by one that would not be listed any more.
     let listing = on_demand_listing(&stored, 2, Discontinuity::Never).expect("fragments");
     assert_eq!(counters(&listing), [0, 7]);
+}
+
+#[test]
+fn on_demand_leaves_out_what_larger_numbers_cover() {
+    let mut stored = contiguous(5);
+    // A second recording of the same time, a second later: of the first one, only what begins
+    // before it and what ends after it is left.
+    stored.extend((0..3).map(|n| fragment(10 + n, 1_000 + n as i64 * 2_000)));
+    let listing = on_demand_listing(&stored, 10, Discontinuity::OnDiscontinuity);
+    let listing = listing.expect("fragments");
+    assert_eq!(counters(&listing), [0, 10, 11, 12, 3, 4]);
+    let breaks: Vec<_> = listing.tags.iter().map(|tags| tags.discontinuity).collect();
+    assert_eq!(breaks, [false, true, false, false, true, false]);
+    // Of those that overlap, none covers an earlier number.
+    stored.truncate(5);
+    stored.iter_mut().for_each(|fragment| fragment.duration = Millis(3_000));
+    let listing = on_demand_listing(&stored, 10, Discontinuity::Never).expect("fragments");
+    assert_eq!(counters(&listing), [0, 1, 2, 3, 4]);
+    // Nor do short ones in a row.
+    let mut short = contiguous(4);
+    for (at, fragment) in (0..).zip(&mut short) {
+        fragment.producer = ProducerTimestamp::from_millis(at * 40);
+        fragment.duration = Millis(40);
+    }
+    let listing = on_demand_listing(&short, 10, Discontinuity::Never).expect("fragments");
+    assert_eq!(counters(&listing), [0, 1, 2, 3]);
+}
+
+#[test]
+fn on_demand_lists_to_its_limit_through_any_number_of_superseded_fragments() {
+    let mut stored = contiguous(3);
+    let old = (0..500).map(|n| FragmentInfo { duration: Millis(3), ..fragment(n, 100 + n as i64) });
+    let new = fragment(600, 0);
+    stored = old.chain([new]).chain(stored.drain(1..)).collect();
+    let listing = on_demand_listing(&stored, 2, Discontinuity::Never).expect("fragments");
+    assert_eq!(counters(&listing), [600, 1]);
 }
 
 #[test]

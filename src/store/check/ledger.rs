@@ -36,6 +36,8 @@ struct Expected {
     end: Option<ProducerTimestamp>,
     counter: u64,
     at: Lsn,
+    /// The gap before it, among what is lost, when a state told of it, and not how long it is.
+    gap: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -43,6 +45,8 @@ struct Lost {
     from: Option<ProducerTimestamp>,
     to: ProducerTimestamp,
     fragments: u64,
+    /// The places in the live playlist that they had, if they had any.
+    sequences: std::ops::Range<u64>,
     /// Their entry is there, with other bytes.
     altered: bool,
     /// The smallest counter they can have.
@@ -58,7 +62,11 @@ impl Visitor for Ledger {
                 let account = self.streams.entry(entry.stream).or_default();
                 account.fragment(header, &entry, whole);
             }
-            Kind::Trim { stream, keep_from } => {
+            Kind::Copy(entry) if whole => {
+                self.streams.entry(entry.stream).or_default().copy(&entry);
+            }
+            Kind::Copy(_) => {}
+            Kind::Trim { stream, keep_from, .. } => {
                 let account = self.streams.entry(stream).or_default();
                 account.keep_from = account.keep_from.max(keep_from);
             }
@@ -82,42 +90,64 @@ impl Account {
             Some(self.created_ms.map_or(server.as_millis(), |ms| ms.min(server.as_millis())));
         if let Some(sequence) = entry.sequence {
             self.miss_before(sequence, entry.producer, header.lsn);
+            if let Some(gap) = self.expected.gap.and_then(|gap| self.lost.get_mut(gap)) {
+                gap.to = gap.to.max(entry.producer);
+            }
             let sequence = sequence + 1;
-            self.expected = Expected { sequence, end: Some(end), counter, at: header.end() };
+            let (end, at) = (Some(end), header.end());
+            self.expected = Expected { sequence, end, counter, at, gap: None };
         }
         if whole {
             self.fragments += 1;
         } else {
             let (from, range) = (Some(entry.producer), header.lsn..header.end());
-            let lost = Lost { from, to: end, fragments: 1, altered: true, counter, range };
+            let sequences = entry.sequence.map_or(0..0, |sequence| sequence..sequence + 1);
+            let (fragments, altered) = (1, true);
+            let lost = Lost { from, to: end, fragments, sequences, altered, counter, range };
             self.lost.push(lost);
         }
     }
 
+    /// A fragment that was copied out of a segment which may be used again: not lost with it.
+    fn copy(&mut self, entry: &FragmentEntry) {
+        let is_it = |lost: &&mut Lost| {
+            lost.fragments > 0 && entry.sequence.is_some_and(|at| lost.sequences.contains(&at))
+        };
+        if let Some(lost) = self.lost.iter_mut().find(is_it) {
+            lost.fragments -= 1;
+            self.fragments += 1;
+        }
+    }
+
     fn state(&mut self, at: Lsn, record: &StateRecord) {
-        self.keep_from = self.keep_from.max(record.keep_from);
+        self.keep_from = self.keep_from.max(record.kept.from);
         let Some(last) = record.edge.last else { return };
         let sequence = record.edge.next_sequence;
         if sequence > self.expected.sequence {
             self.miss_before(sequence, last.end, at);
-            self.expected = Expected { sequence, end: Some(last.end), counter: last.counter, at };
+            let (end, counter) = (Some(last.end), last.counter);
+            let gap = self.lost.len().checked_sub(1);
+            self.expected = Expected { sequence, end, counter, at, gap };
         }
     }
 
     /// Notes the counted fragments that are not there before `sequence`, which begins at `to`.
     fn miss_before(&mut self, sequence: u64, to: ProducerTimestamp, at: Lsn) {
-        let Expected { sequence: expected, end, counter, at: after } = self.expected;
+        let Expected { sequence: expected, end, counter, at: after, .. } = self.expected;
         let fragments = sequence.saturating_sub(expected);
         if fragments > 0 {
             let (counter, range) = (counter + u64::from(end.is_some()), after..at);
-            self.lost.push(Lost { from: end, to, fragments, altered: false, counter, range });
+            // What comes from the past has its place before the fragment that it follows.
+            let (from, to) = (end.map(|end| end.min(to)), to.max(end.unwrap_or(to)));
+            let (sequences, altered) = (expected..sequence, false);
+            self.lost.push(Lost { from, to, fragments, sequences, altered, counter, range });
         }
     }
 
     /// What is lost and had not expired. A gap that begins among expired fragments may be theirs,
     /// whose segments were used again.
     fn unexpired(&self) -> impl Iterator<Item = &Lost> {
-        self.lost.iter().filter(|lost| lost.counter >= self.keep_from)
+        self.lost.iter().filter(|lost| lost.counter >= self.keep_from && lost.fragments > 0)
     }
 }
 
@@ -166,7 +196,8 @@ impl Ledger {
 
     /// Where in the log fragments are missing for which nothing could be set aside yet.
     pub fn missing_ranges(&self, catalog: &ReadCatalog, set_aside: &[Range]) -> Vec<Range> {
-        let known = self.streams.iter().filter(|(id, _)| catalog.streams.contains_key(id));
+        let known = |id| catalog.streams.contains_key(id) || catalog.has_lost(*id);
+        let known = self.streams.iter().filter(|(id, _)| known(id));
         let lost = known.flat_map(|(_, account)| account.unexpired());
         let lost = lost.filter(|lost| !lost.altered && !is_set_aside(lost, set_aside));
         lost.map(|lost| lost.range.clone()).collect()

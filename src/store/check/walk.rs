@@ -239,7 +239,7 @@ impl Walk<'_> {
                 Some((_, Body::Whole(_))) => self.settle(item),
                 _ => {
                     let entries = self.pending.iter().filter(|item| item.entry.is_some());
-                    let entries = entries.map(|item| item.range.end).last();
+                    let entries = entries.map(|item| item.range.end).next_back();
                     let end = item.entry.is_some().then_some(item.range.end);
                     let end = entries.or(end).unwrap_or(item.range.start);
                     self.walked.torn_bytes = end - item.range.start;
@@ -298,5 +298,5 @@ impl Walk<'_> {
 fn read_state(file: &dyn DiskFile, at: u64, len: u64, wanted: u32) -> Option<Vec<StateRecord>> {
     let mut body = vec![0; usize::try_from(len).ok()?];
     file.read_at(&mut body, at).ok()?;
-    (crc32c::crc32c(&body) == wanted).then(|| StateRecord::decode_all(&body).collect())
+    (crc32c::crc32c(&body) == wanted).then(|| StateRecord::decode_all(&body))
 }

@@ -289,6 +289,12 @@ impl Disk for MemoryDisk {
         self.shared()?.files.remove(name).map(drop).ok_or(io::ErrorKind::NotFound.into())
     }
 
+    fn free_bytes(&self) -> io::Result<u64> {
+        let shared = self.shared()?;
+        let capacity = shared.faults.capacity;
+        Ok(capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(shared.used())))
+    }
+
     fn keep_aside(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         self.shared()?.aside.push((name.to_owned(), bytes.to_vec()));
         Ok(())

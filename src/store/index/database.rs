@@ -10,30 +10,32 @@ use std::time::Duration;
 
 use redb::{ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
 
-use super::mover::{Batch, Removed};
+use super::Record;
+use super::mover::{Batch, Removed, Unswept};
 use super::rows::{RECORD_BYTES, decode, encode};
 use crate::store::disk::Disk;
 use crate::store::locked;
 use crate::store::log::entry::{Lsn, STATE_RECORD_BYTES, StateRecord, u64_at};
 use crate::store::log::segment::Segments;
-use crate::types::{Millis, StreamId};
+use crate::types::{Millis, ServerTimestamp, StreamId};
 
 /// Stream and counter → the record, see [`encode`].
 pub const FRAGMENTS: TableDefinition<'_, (u32, u64), &[u8; RECORD_BYTES]> =
     TableDefinition::new("fragments");
 /// Stream, producer time and counter → the duration in ms.
 pub const TIMES: TableDefinition<'_, (u32, i64, u64), u32> = TableDefinition::new("times");
-/// Stream → its state as the log has it, and the longest duration in ms.
-const STREAMS: TableDefinition<'_, u32, &[u8; SAVED_BYTES]> = TableDefinition::new("streams");
-/// A segment's base → its salt, and how many rows point into it.
-const SEGMENTS: TableDefinition<'_, u64, (u32, u64)> = TableDefinition::new("segments");
+/// Stream → [`Saved`].
+const STREAMS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("streams");
+/// A segment's base → [`SegmentRows`].
+const SEGMENTS: TableDefinition<'_, u64, (u32, u64, u64, i64)> = TableDefinition::new("segments");
 /// [`VERSION`] and [`CHECKPOINT`].
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
 const VERSION: (&str, u64) = ("version", 1);
 /// Before this position of the log, everything that is to be found has a row.
 const CHECKPOINT: &str = "checkpoint";
-const SAVED_BYTES: usize = STATE_RECORD_BYTES + 8;
+/// Bytes of [`Saved`] before its state.
+const SAVED_HEAD_BYTES: usize = 24;
 
 /// The database of all streams' rows.
 pub struct Database {
@@ -59,17 +61,32 @@ pub struct Contents {
     pub checkpoint: Lsn,
     /// Each stream at that position.
     pub streams: BTreeMap<StreamId, Saved>,
-    /// The segments that rows point into: base, salt, how many.
-    pub segments: Vec<(Lsn, u32, u64)>,
+    /// The segments that rows point into, by base.
+    pub segments: BTreeMap<Lsn, SegmentRows>,
+}
+
+/// What the rows that point into a segment are together.
+#[derive(Clone, Copy, Debug)]
+pub struct SegmentRows {
+    salt: u32,
+    rows: u64,
+    /// Bytes of the log that their fragments take.
+    bytes: u64,
+    /// The largest server time that any row pointing there ever had.
+    newest: ServerTimestamp,
 }
 
 /// What the index remembers of a stream besides its rows.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Saved {
     /// As of the checkpoint.
     pub state: StateRecord,
     /// The longest fragment there ever was.
     pub longest: Millis,
+    /// Bytes of the log that the fragments of its rows take, but for expired ones.
+    pub bytes: u64,
+    /// Bytes of those below [`Kept::from`](crate::store::kept::Kept::from).
+    pub held_bytes: u64,
 }
 
 /// Why the index has to be made anew.
@@ -272,51 +289,112 @@ impl Contents {
                 .extend(Saved::decode(saved.value()).map(|s| (StreamId(id.value()), s)));
         }
         for row in reading.open_table(SEGMENTS)?.iter()? {
-            let (base, facts) = row?;
-            let (salt, rows) = facts.value();
-            contents.segments.push((base.value(), salt, rows));
+            let (base, rows) = row?;
+            contents.segments.insert(base.value(), SegmentRows::from_value(rows.value()));
         }
         Ok(Some(contents))
     }
 
     /// Whether the rows point into these segments; if so, the segments know how many do.
     pub fn fit(&self, segments: &Segments) -> Result<(), StaleIndex> {
-        for &(base, salt, rows) in &self.segments {
+        for (&base, of) in &self.segments {
             let segment = segments.locate(base).map(|(segment, _)| segment);
-            let segment = segment.filter(|found| found.base == base && found.salt == salt);
+            let segment = segment.filter(|found| found.base == base && found.salt == of.salt);
             let segment = segment
                 .ok_or_else(|| StaleIndex(format!("the log has no segment at {base} any more")))?;
-            segment.retain(rows);
+            segment.retain(of.rows, of.bytes, of.newest);
         }
         Ok(())
     }
 }
 
 impl Saved {
-    fn encode(&self) -> [u8; SAVED_BYTES] {
-        let mut state = Vec::with_capacity(STATE_RECORD_BYTES);
-        self.state.encode(&mut state);
-        let mut bytes = [0; SAVED_BYTES];
-        bytes[..STATE_RECORD_BYTES].copy_from_slice(&state);
-        bytes[STATE_RECORD_BYTES..].copy_from_slice(&self.longest.0.to_le_bytes());
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(SAVED_HEAD_BYTES + STATE_RECORD_BYTES);
+        for word in [self.longest.0, self.bytes, self.held_bytes] {
+            bytes.extend_from_slice(&word.to_le_bytes());
+        }
+        self.state.encode(&mut bytes);
         bytes
     }
 
-    fn decode(bytes: &[u8; SAVED_BYTES]) -> Option<Self> {
-        let state = StateRecord::decode_all(bytes).next()?;
-        Some(Self { state, longest: Millis(u64_at(bytes, STATE_RECORD_BYTES)) })
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (head, state) = bytes.split_at_checked(SAVED_HEAD_BYTES)?;
+        let state = StateRecord::decode_all(state).pop()?;
+        let (longest, bytes, held_bytes) = (u64_at(head, 0), u64_at(head, 8), u64_at(head, 16));
+        Some(Self { state, longest: Millis(longest), bytes, held_bytes })
     }
 }
 
-/// How many more rows, or fewer, point into each segment.
-#[derive(Default)]
-struct Deltas(BTreeMap<Lsn, (u32, i64)>);
+impl SegmentRows {
+    fn from_value((salt, rows, bytes, newest): (u32, u64, u64, i64)) -> Self {
+        Self { salt, rows, bytes, newest: ServerTimestamp::from_millis(newest) }
+    }
 
-impl Deltas {
-    fn add(&mut self, segments: &Segments, lsn: Lsn, by: i64) {
-        if let Some((segment, _)) = segments.locate(lsn) {
-            self.0.entry(segment.base).or_insert((segment.salt, 0)).1 += by;
+    fn value(&self) -> (u32, u64, u64, i64) {
+        (self.salt, self.rows, self.bytes, self.newest.as_millis())
+    }
+}
+
+/// What more points into each segment, and what less.
+struct Deltas<'a> {
+    segments: &'a Segments,
+    by_base: BTreeMap<Lsn, Delta>,
+}
+
+struct Delta {
+    salt: u32,
+    rows: i64,
+    bytes: i64,
+    newest: ServerTimestamp,
+}
+
+impl<'a> Deltas<'a> {
+    fn new(segments: &'a Segments) -> Self {
+        Self { segments, by_base: BTreeMap::new() }
+    }
+
+    fn add(&mut self, record: &Record) {
+        self.count(record, 1);
+    }
+
+    fn remove(&mut self, record: &Record) {
+        self.count(record, -1);
+    }
+
+    fn count(&mut self, record: &Record, by: i64) {
+        let Some((segment, _)) = self.segments.locate(record.lsn) else { return };
+        let new = Delta { salt: segment.salt, rows: 0, bytes: 0, newest: ServerTimestamp::MIN };
+        let delta = self.by_base.entry(segment.base).or_insert(new);
+        delta.rows += by;
+        delta.bytes += by * i64::try_from(record.log_bytes()).unwrap_or(i64::MAX);
+        if by > 0 {
+            delta.newest = delta.newest.max(record.server());
         }
+    }
+
+    fn write(self, change: &redb::WriteTransaction) -> Result<(), redb::Error> {
+        let mut table = change.open_table(SEGMENTS)?;
+        for (base, delta) in self.by_base {
+            let known = table.get(base)?.map(|rows| SegmentRows::from_value(rows.value()));
+            let known = known.unwrap_or(SegmentRows {
+                salt: delta.salt,
+                rows: 0,
+                bytes: 0,
+                newest: ServerTimestamp::MIN,
+            });
+            let now = SegmentRows {
+                rows: known.rows.saturating_add_signed(delta.rows),
+                bytes: known.bytes.saturating_add_signed(delta.bytes),
+                newest: known.newest.max(delta.newest),
+                ..known
+            };
+            match now.rows {
+                0 => drop(table.remove(base)?),
+                _ => drop(table.insert(base, now.value())?),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -326,44 +404,43 @@ fn write(
     segments: &Segments,
     most: usize,
 ) -> Result<Removed, redb::Error> {
-    let mut deltas = Deltas::default();
-    insert(change, batch, segments, &mut deltas)?;
-    let removed = remove(change, batch, segments, most, &mut deltas)?;
+    let (mut deltas, mut removed) = (Deltas::new(segments), Removed::default());
+    insert(change, batch, &mut deltas, &mut removed)?;
+    remove(change, batch, most, &mut deltas, &mut removed)?;
+    deltas.write(change)?;
     let mut streams = change.open_table(STREAMS)?;
     for saved in &batch.saved {
-        streams.insert(saved.state.stream.0, &saved.encode())?;
+        streams.insert(saved.state.stream.0, &*saved.encode())?;
     }
     for dead in batch.dead.iter().filter(|dead| removed.finished.contains(dead)) {
         streams.remove(dead.0)?;
-    }
-    let mut table = change.open_table(SEGMENTS)?;
-    for (base, (salt, by)) in deltas.0 {
-        let rows = table.get(base)?.map_or(0, |facts| facts.value().1).saturating_add_signed(by);
-        match rows {
-            0 => drop(table.remove(base)?),
-            rows => drop(table.insert(base, (salt, rows))?),
-        }
     }
     change.open_table(META)?.insert(CHECKPOINT, batch.checkpoint)?;
     Ok(removed)
 }
 
-/// In the order of each table's keys: neighbours share a page.
+/// In the order of each table's keys: neighbours share a page. One that was copied within the log
+/// has a row already.
 fn insert(
     change: &redb::WriteTransaction,
     batch: &Batch,
-    segments: &Segments,
-    deltas: &mut Deltas,
+    deltas: &mut Deltas<'_>,
+    removed: &mut Removed,
 ) -> Result<(), redb::Error> {
     let mut rows: Vec<_> = batch.rows.iter().collect();
-    rows.sort_unstable_by_key(|(stream, record)| (stream.0, record.number.counter()));
+    rows.sort_by_key(|(stream, record)| (stream.0, record.counter()));
     let mut fragments = change.open_table(FRAGMENTS)?;
     for (stream, record) in &rows {
-        fragments.insert((stream.0, record.number.counter()), &encode(record))?;
-        deltas.add(segments, record.lsn, 1);
+        let key = (stream.0, record.counter());
+        if let Some(before) = fragments.insert(key, &encode(record))? {
+            let before = decode(record.counter(), before.value());
+            deltas.remove(&before);
+            removed.places.push((before.lsn, before.log_bytes()));
+        }
+        deltas.add(record);
     }
-    let key = |stream: &StreamId, record: &super::Record| {
-        (stream.0, record.producer.as_millis(), record.number.counter())
+    let key = |stream: &StreamId, record: &Record| {
+        (stream.0, record.producer.as_millis(), record.counter())
     };
     rows.sort_unstable_by_key(|(stream, record)| key(stream, record));
     let mut times = change.open_table(TIMES)?;
@@ -376,31 +453,33 @@ fn insert(
 fn remove(
     change: &redb::WriteTransaction,
     batch: &Batch,
-    segments: &Segments,
     most: usize,
-    deltas: &mut Deltas,
-) -> Result<Removed, redb::Error> {
-    let mut removed = Removed::default();
+    deltas: &mut Deltas<'_>,
+    removed: &mut Removed,
+) -> Result<(), redb::Error> {
     let (mut fragments, mut times) = (change.open_table(FRAGMENTS)?, change.open_table(TIMES)?);
-    for &(stream, before) in &batch.expired {
-        let left = most.saturating_sub(removed.lsns.len());
+    let mut left = most;
+    for Unswept { stream, gaps, .. } in &batch.expired {
         let mut rows = Vec::new();
-        for row in fragments.range((stream.0, 0)..(stream.0, before))?.take(left) {
-            let (key, value) = row?;
-            rows.push(decode(key.value().1, value.value()));
+        for gap in gaps {
+            for row in fragments.range((stream.0, gap.start)..(stream.0, gap.end))?.take(left) {
+                let (key, value) = row?;
+                rows.push(decode(key.value().1, value.value()));
+                left -= 1;
+            }
         }
         for record in &rows {
-            let counter = record.number.counter();
+            let counter = record.counter();
             fragments.remove((stream.0, counter))?;
             times.remove((stream.0, record.producer.as_millis(), counter))?;
-            deltas.add(segments, record.lsn, -1);
-            removed.lsns.push(record.lsn);
+            deltas.remove(record);
+            removed.places.push((record.lsn, record.log_bytes()));
         }
-        if rows.len() < left {
-            removed.finished.push(stream);
+        if left > 0 {
+            removed.finished.push(*stream);
         }
     }
-    Ok(removed)
+    Ok(())
 }
 
 /// Runs what may fail, or panic: redb panics over some damage to its file.

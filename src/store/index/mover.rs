@@ -2,6 +2,7 @@
 //! background, a bounded transaction at a time, so that nobody waits for it.
 
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::Record;
 use super::database::{Database, Saved};
 use crate::store::commit::Committer;
+use crate::store::kept::Kept;
 use crate::store::locked;
 use crate::store::log::entry::Lsn;
 use crate::store::log::segment::Segments;
@@ -47,20 +49,32 @@ pub struct Batch {
     pub rows: Vec<(StreamId, Record)>,
     /// The streams they belong to.
     pub saved: Vec<Saved>,
-    /// The streams whose rows before a counter have expired.
-    pub expired: Vec<(StreamId, u64)>,
+    /// The streams of which rows have expired.
+    pub expired: Vec<Unswept>,
     /// Those of them that were deleted.
     pub dead: Vec<StreamId>,
     /// All before this position is in the database then.
     pub checkpoint: Lsn,
 }
 
-/// The expired rows that a transaction took out.
+/// A stream that has rows which expired.
+#[derive(Debug)]
+pub struct Unswept {
+    /// Which.
+    pub stream: StreamId,
+    /// What is kept of it.
+    pub kept: Arc<Kept>,
+    /// The counters that were kept when rows were last taken out, and are not any more.
+    pub gaps: Vec<Range<u64>>,
+}
+
+/// What a transaction made of the rows that were there.
 #[derive(Debug, Default)]
 pub struct Removed {
-    /// Where the log has them.
-    pub lsns: Vec<Lsn>,
-    /// The streams that have no more of them.
+    /// Where the log has the expired ones that were taken out, and had those that now say another
+    /// place; and how many bytes.
+    pub places: Vec<(Lsn, u64)>,
+    /// The streams that have no more expired ones.
     pub finished: Vec<StreamId>,
 }
 
@@ -257,10 +271,10 @@ impl Mover {
                 batch.saved.push(saved);
             }
             batch.rows.extend(records.into_iter().map(|record| (id, record)));
-            batch.expired.extend(state.unswept().map(|before| (id, before)));
+            batch.expired.extend(state.unswept(id));
         });
         batch.dead = work.dead.clone();
-        batch.expired.extend(work.dead.iter().map(|&id| (id, u64::MAX)));
+        batch.expired.extend(work.dead.iter().map(|&id| Unswept::everything(id)));
         batch
     }
 
@@ -274,11 +288,10 @@ impl Mover {
     ) -> Left {
         work.checkpoint = batch.checkpoint;
         work.dead.retain(|dead| !removed.finished.contains(dead));
-        removed.lsns.iter().for_each(|&lsn| segments.release(lsn));
+        removed.places.iter().for_each(|&(lsn, bytes)| segments.release(lsn, bytes));
         let finished = |id| {
-            let of_stream = |(stream, _): &&(StreamId, u64)| *stream == id;
-            let before = batch.expired.iter().find(of_stream).map(|(_, before)| *before);
-            before.filter(|_| removed.finished.contains(&id))
+            let swept = batch.expired.iter().find(|unswept| unswept.stream == id);
+            swept.filter(|_| removed.finished.contains(&id)).map(|unswept| unswept.kept.clone())
         };
         states.each(&mut |id, state| {
             state.moved(finished(id), self.limits.recent, batch.checkpoint);
@@ -287,6 +300,13 @@ impl Mover {
             true => Left::Nothing,
             false => Left::Expired,
         }
+    }
+}
+
+impl Unswept {
+    fn everything(stream: StreamId) -> Self {
+        let kept = Kept { from: u64::MAX, below: Vec::new() };
+        Self { stream, kept: Arc::new(kept), gaps: vec![0..u64::MAX] }
     }
 }
 

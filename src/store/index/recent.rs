@@ -1,9 +1,12 @@
 //! The part of a stream's index that is in memory: what has no row yet, and the newest.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
 
-use super::{Found, Record, Scope};
+use super::{Found, Record, Saved, Scope};
 use crate::store::fragments::FragmentInfo;
+use crate::store::kept::Kept;
 use crate::store::log::entry::Lsn;
 use crate::types::{FragmentNumber, Millis, ProducerTimestamp, ServerTimestamp};
 
@@ -18,34 +21,33 @@ pub struct Recent {
     by_producer: BTreeSet<(ProducerTimestamp, u64)>,
     /// The longest fragment there ever was, in either part.
     longest: Millis,
-    /// The smallest counter that is kept.
-    keep_from: u64,
+    /// What has not expired, in either part.
+    kept: Arc<Kept>,
     /// All fragments from this counter on are here.
     floor: u64,
     /// The newest fragment before `floor`: its counter and its breaks.
     below: Option<(u64, u32)>,
     /// What lies before this position of the log has a row, or is about to get one.
     moved: Lsn,
+    /// Of those that lie behind it, the counters of those that have a row which tells where they
+    /// lay before.
+    relocated: BTreeSet<u64>,
 }
 
 impl Recent {
-    /// Nothing in memory of a stream whose fragments have rows. `newest` is the last of them by
-    /// number, `last_counter` the largest counter there ever was.
-    pub fn behind_rows(
-        newest: Option<Record>,
-        last_counter: u64,
-        keep_from: u64,
-        longest: Millis,
-    ) -> Self {
+    /// Nothing in memory of a stream whose fragments all have rows, as of the position `moved`.
+    /// `newest` is the last of them by number.
+    pub fn behind_rows(newest: Option<Record>, saved: &Saved, moved: Lsn) -> Self {
         let below = newest.map(|record| (record.counter(), record.breaks));
-        Self { longest, keep_from, floor: last_counter + 1, below, ..Self::default() }
+        let (kept, floor) = (Arc::new(saved.state.kept.clone()), saved.state.last_counter + 1);
+        Self { longest: saved.longest, kept, floor, below, moved, ..Self::default() }
     }
 
     /// Adds a fragment; `false` when its counter is there already, or has expired.
     pub fn insert(&mut self, record: Record) -> bool {
         let at = self.position(record.counter());
         let known = self.by_number.get(at).is_some_and(|other| other.counter() == record.counter());
-        if known || record.counter() < self.keep_from {
+        if known || !self.kept.contains(record.counter()) {
             return false;
         }
         self.by_number.insert(at, record);
@@ -61,7 +63,7 @@ impl Recent {
 
     /// Which rows count for a search that has looked here just now.
     pub fn scope(&self) -> Scope {
-        Scope { from: self.keep_from, to: self.floor, longest: self.longest }
+        Scope { kept: self.kept.clone(), to: self.floor, longest: self.longest }
     }
 
     /// The longest fragment there ever was.
@@ -69,9 +71,16 @@ impl Recent {
         self.longest
     }
 
-    /// The smallest counter that is kept.
-    pub fn keep_from(&self) -> u64 {
-        self.keep_from
+    /// What has not expired.
+    pub fn kept(&self) -> &Arc<Kept> {
+        &self.kept
+    }
+
+    /// Whether a fragment with this counter, which is to be inserted, is a late one: others with
+    /// larger counters are there already.
+    pub fn is_late(&self, counter: u64) -> bool {
+        self.by_number.back().is_some_and(|newest| newest.counter() > counter)
+            || counter < self.floor
     }
 
     /// The fragment with exactly this number.
@@ -92,7 +101,7 @@ impl Recent {
         let at = self.by_number.partition_point(|record| record.number < number);
         let recent = at.checked_sub(1).and_then(|at| self.by_number.get(at));
         let recent = recent.map(|record| (record.counter(), record.breaks));
-        let below = self.below.filter(|(counter, _)| *counter >= self.keep_from);
+        let below = self.below.filter(|(counter, _)| self.kept.contains(*counter));
         recent.into_iter().chain(below).max().map(|(_, breaks)| breaks)
     }
 
@@ -170,23 +179,53 @@ impl Recent {
         }
     }
 
-    /// The first that began at `horizon` or later.
-    pub fn first_since(&self, horizon: ServerTimestamp) -> Option<Record> {
-        let at = self.by_number.partition_point(|record| record.server() < horizon);
-        self.by_number.get(at).copied()
+    /// Up to `limit` with this counter or a larger one, by number.
+    pub fn since(&self, counter: u64, limit: usize) -> Vec<Record> {
+        self.by_number.range(self.position(counter)..).take(limit).copied().collect()
     }
 
-    /// Makes those with a counter below `keep_from` unfindable, in both parts. Returns those of
-    /// them that never had a row.
-    pub fn trim(&mut self, keep_from: u64) -> Vec<Record> {
-        self.keep_from = self.keep_from.max(keep_from);
-        let mut expired: Vec<_> = self.by_number.drain(..self.position(keep_from)).collect();
+    /// Makes all but what is `kept` unfindable, in both parts. Of what was kept until now, `dead`
+    /// are the counters that are not. Returns those that no row says the place of.
+    pub fn keep(&mut self, kept: Kept, dead: &[Range<u64>]) -> Vec<Record> {
+        self.kept = Arc::new(kept);
+        let mut expired = Vec::new();
+        for counters in dead {
+            let range = self.position(counters.start)..self.position(counters.end);
+            expired.extend(self.by_number.drain(range));
+        }
         for record in &expired {
             self.by_producer.remove(&(record.producer, record.counter()));
+            self.relocated.remove(&record.counter());
         }
         self.shrink();
         expired.retain(|record| record.lsn >= self.moved);
         expired
+    }
+
+    /// Tells where the log has a fragment from now on. Returns whether a row says where it lay
+    /// before; `None` when it is not there any more.
+    pub fn relocate(&mut self, record: Record, to: Lsn) -> Option<bool> {
+        let counter = record.counter();
+        let at = self.position(counter);
+        match self.by_number.get_mut(at).filter(|known| known.counter() == counter) {
+            Some(known) if *known == record => known.lsn = to,
+            None if self.kept.contains(counter) && counter < self.floor => {
+                self.by_number.insert(at, Record { lsn: to, ..record });
+                self.by_producer.insert((record.producer, counter));
+            }
+            _ => return None,
+        }
+        let has_row = record.lsn < self.moved;
+        if has_row {
+            self.relocated.insert(counter);
+        }
+        Some(has_row)
+    }
+
+    /// Those that no row tells of, after [`Recent::take_unmoved`].
+    pub fn without_row(&self) -> impl Iterator<Item = &Record> {
+        let unmoved = self.by_number.iter().filter(|record| record.lsn >= self.moved);
+        unmoved.filter(|record| !self.relocated.contains(&record.counter()))
     }
 
     /// Those that lie before `upto` in the log and have no row yet, in the order of the log; from
@@ -196,6 +235,9 @@ impl Recent {
         let mut records: Vec<_> = self.by_number.iter().filter(unmoved).copied().collect();
         records.sort_by_key(|record| record.lsn);
         self.moved = self.moved.max(upto);
+        for record in &records {
+            self.relocated.remove(&record.counter());
+        }
         records
     }
 

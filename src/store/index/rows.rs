@@ -1,6 +1,6 @@
 //! The part of a stream's index that is in the database: the same searches as in memory.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use redb::StorageError;
@@ -31,7 +31,7 @@ impl Rows {
     }
 
     /// The fragment with exactly this number.
-    pub fn get(&self, number: FragmentNumber, scope: Scope) -> Option<Record> {
+    pub fn get(&self, number: FragmentNumber, scope: &Scope) -> Option<Record> {
         let counter = number.counter();
         if !scope.contains(counter) {
             return None;
@@ -40,13 +40,12 @@ impl Rows {
     }
 
     /// The first fragment with a larger number.
-    pub fn after(&self, number: FragmentNumber, scope: Scope) -> Option<Record> {
-        let scope = Scope { from: scope.from.max(number.counter()), ..scope };
+    pub fn after(&self, number: FragmentNumber, scope: &Scope) -> Option<Record> {
         self.search(scope, None, |rows| {
-            let found = rows.first(scope.from, scope.to)?;
+            let found = rows.first(scope, number.counter()..scope.to)?;
             match found {
                 Some(record) if record.number <= number => {
-                    rows.first(record.counter() + 1, scope.to)
+                    rows.first(scope, record.counter() + 1..scope.to)
                 }
                 found => Ok(found),
             }
@@ -54,23 +53,23 @@ impl Rows {
     }
 
     /// The oldest and the newest by number.
-    pub fn bounds(&self, scope: Scope) -> Option<(Record, Record)> {
+    pub fn bounds(&self, scope: &Scope) -> Option<(Record, Record)> {
         self.oldest(scope).zip(self.newest_of_all(scope))
     }
 
     /// The newest by number, expired or not.
     pub fn last(&self) -> Option<Record> {
-        let everything = Scope { from: 0, to: u64::MAX, longest: Millis(0) };
-        self.newest_of_all(everything)
+        let everything = Scope { kept: Arc::default(), to: u64::MAX, longest: Millis(0) };
+        self.newest_of_all(&everything)
     }
 
     /// The oldest by number.
-    pub fn oldest(&self, scope: Scope) -> Option<Record> {
-        self.search(scope, None, |rows| rows.first(scope.from, scope.to))
+    pub fn oldest(&self, scope: &Scope) -> Option<Record> {
+        self.search(scope, None, |rows| rows.first(scope, 0..scope.to))
     }
 
     /// The newest by number.
-    pub fn newest_of_all(&self, scope: Scope) -> Option<Record> {
+    pub fn newest_of_all(&self, scope: &Scope) -> Option<Record> {
         self.search(scope, None, |rows| {
             rows.backward(scope, scope.to, |record| ControlFlow::Break(record))
         })
@@ -83,7 +82,7 @@ impl Rows {
         to: ServerTimestamp,
         after: Option<FragmentNumber>,
         limit: usize,
-        scope: Scope,
+        scope: &Scope,
     ) -> Vec<FragmentInfo> {
         self.search(scope, Vec::new(), |rows| {
             let start = rows.partition(scope, |record| {
@@ -91,14 +90,13 @@ impl Rows {
             })?;
             let Some(start) = start else { return Ok(Vec::new()) };
             let mut found = Vec::new();
-            for row in rows.snapshot.fragments.range(rows.keys(start.counter(), scope.to))? {
-                let (key, value) = row?;
-                let record = decode(key.value().1, value.value());
+            rows.forward(scope, start.counter(), |record| {
                 if record.server() > to || found.len() >= limit {
-                    break;
+                    return ControlFlow::Break(());
                 }
                 found.push(record.info());
-            }
+                ControlFlow::Continue(())
+            })?;
             Ok(found)
         })
     }
@@ -109,7 +107,7 @@ impl Rows {
         start: (ProducerTimestamp, u64),
         to: ProducerTimestamp,
         limit: usize,
-        scope: Scope,
+        scope: &Scope,
     ) -> Vec<FragmentInfo> {
         self.search(scope, Vec::new(), |rows| {
             let mut counters = Vec::new();
@@ -126,8 +124,23 @@ impl Rows {
         })
     }
 
+    /// Up to `limit` with this counter or a larger one, by number.
+    pub fn since(&self, counter: u64, limit: usize, scope: &Scope) -> Vec<Record> {
+        self.search(scope, Vec::new(), |rows| {
+            let mut found = Vec::new();
+            rows.forward(scope, counter, |record| {
+                if found.len() >= limit {
+                    return ControlFlow::Break(());
+                }
+                found.push(record);
+                ControlFlow::Continue(())
+            })?;
+            Ok(found)
+        })
+    }
+
     /// The newest `limit` that have a sequence, oldest first.
-    pub fn newest(&self, limit: usize, scope: Scope) -> Vec<FragmentInfo> {
+    pub fn newest(&self, limit: usize, scope: &Scope) -> Vec<FragmentInfo> {
         let mut newest = self.search(scope, Vec::new(), |rows| {
             let mut newest = Vec::new();
             rows.backward(scope, scope.to, |record| {
@@ -144,7 +157,7 @@ impl Rows {
     }
 
     /// Those that start at exactly this producer time.
-    pub fn at(&self, producer: ProducerTimestamp, scope: Scope) -> Vec<Record> {
+    pub fn at(&self, producer: ProducerTimestamp, scope: &Scope) -> Vec<Record> {
         self.search(scope, Vec::new(), |rows| {
             let mut found = Vec::new();
             for row in rows.snapshot.times.range(rows.times((producer, 0), (producer, u64::MAX)))? {
@@ -158,7 +171,7 @@ impl Rows {
     }
 
     /// The one that covers `time` (of several, the one that started last), else the next after.
-    pub fn seek_producer(&self, time: ProducerTimestamp, scope: Scope) -> Found {
+    pub fn seek_producer(&self, time: ProducerTimestamp, scope: &Scope) -> Found {
         self.search(scope, Found::None, |rows| {
             let times = &rows.snapshot.times;
             let before = rows.times((time.minus(scope.longest), 0), (time, u64::MAX));
@@ -182,7 +195,7 @@ impl Rows {
     }
 
     /// The one that covers `time` (of several, the one that started last), else the next after.
-    pub fn seek_server(&self, time: ServerTimestamp, scope: Scope) -> Found {
+    pub fn seek_server(&self, time: ServerTimestamp, scope: &Scope) -> Found {
         self.search(scope, Found::None, |rows| {
             let next = rows.partition(scope, |record| record.server() <= time)?;
             let end = next.map_or(scope.to, |next| next.counter());
@@ -197,14 +210,9 @@ impl Rows {
         })
     }
 
-    /// The first that began at `horizon` or later.
-    pub fn first_since(&self, horizon: ServerTimestamp, scope: Scope) -> Option<Record> {
-        self.search(scope, None, |rows| rows.partition(scope, |record| record.server() < horizon))
-    }
-
     fn search<T>(
         &self,
-        scope: Scope,
+        scope: &Scope,
         nothing: T,
         search: impl Fn(Search<'_>) -> Result<T, StorageError>,
     ) -> T {
@@ -227,29 +235,48 @@ impl Search<'_> {
         Ok(row.map(|row| decode(counter, row.value())))
     }
 
-    /// The first in `from..to`.
-    fn first(&self, from: u64, to: u64) -> Result<Option<Record>, StorageError> {
-        if from >= to {
-            return Ok(None);
+    /// The first of `counters` that counts.
+    fn first(&self, scope: &Scope, counters: Range<u64>) -> Result<Option<Record>, StorageError> {
+        for kept in scope.within(counters) {
+            let mut rows = self.snapshot.fragments.range(self.keys(kept.start, kept.end))?;
+            if let Some((key, value)) = rows.next().transpose()? {
+                return Ok(Some(decode(key.value().1, value.value())));
+            }
         }
-        let first = self.snapshot.fragments.range(self.keys(from, to))?.next().transpose()?;
-        Ok(first.map(|(key, value)| decode(key.value().1, value.value())))
+        Ok(None)
+    }
+
+    /// Walks up from `start` until `step` breaks.
+    fn forward<T>(
+        &self,
+        scope: &Scope,
+        start: u64,
+        mut step: impl FnMut(Record) -> ControlFlow<T>,
+    ) -> Result<Option<T>, StorageError> {
+        for kept in scope.within(start..u64::MAX) {
+            for row in self.snapshot.fragments.range(self.keys(kept.start, kept.end))? {
+                let (key, value) = row?;
+                if let ControlFlow::Break(found) = step(decode(key.value().1, value.value())) {
+                    return Ok(Some(found));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// Walks down from before `end` until `step` breaks.
     fn backward<T>(
         &self,
-        scope: Scope,
+        scope: &Scope,
         end: u64,
         mut step: impl FnMut(Record) -> ControlFlow<T>,
     ) -> Result<Option<T>, StorageError> {
-        if scope.from >= end {
-            return Ok(None);
-        }
-        for row in self.snapshot.fragments.range(self.keys(scope.from, end))?.rev() {
-            let (key, value) = row?;
-            if let ControlFlow::Break(found) = step(decode(key.value().1, value.value())) {
-                return Ok(Some(found));
+        for kept in scope.within(0..end).rev() {
+            for row in self.snapshot.fragments.range(self.keys(kept.start, kept.end))?.rev() {
+                let (key, value) = row?;
+                if let ControlFlow::Break(found) = step(decode(key.value().1, value.value())) {
+                    return Ok(Some(found));
+                }
             }
         }
         Ok(None)
@@ -259,18 +286,18 @@ impl Search<'_> {
     /// over the counters: their logarithm of look-ups, each in pages that others share.
     fn partition(
         &self,
-        scope: Scope,
+        scope: &Scope,
         before: impl Fn(&Record) -> bool,
     ) -> Result<Option<Record>, StorageError> {
-        let (mut low, mut high) = (scope.from, scope.to);
+        let (mut low, mut high) = (scope.kept.first(), scope.to);
         while low < high {
             let middle = low + (high - low) / 2;
-            match self.first(middle, high)? {
+            match self.first(scope, middle..high)? {
                 Some(record) if before(&record) => low = record.counter() + 1,
                 _ => high = middle,
             }
         }
-        self.first(low, scope.to)
+        self.first(scope, low..scope.to)
     }
 
     /// The facts of these fragments. Those that follow each other by producer time mostly do so
@@ -298,7 +325,7 @@ impl Search<'_> {
         Ok(infos)
     }
 
-    fn keys(&self, from: u64, to: u64) -> std::ops::Range<(u32, u64)> {
+    fn keys(&self, from: u64, to: u64) -> Range<(u32, u64)> {
         (self.stream, from)..(self.stream, to)
     }
 

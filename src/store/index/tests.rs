@@ -8,7 +8,7 @@ use super::*;
 use crate::store::disk::{Faults, MemoryDisk};
 use crate::store::locked;
 use crate::store::log::segment::{self, Segments};
-use crate::store::streams::State;
+use crate::store::streams::{Dead, State};
 use crate::types::StreamId;
 
 const STREAM: StreamId = StreamId(3);
@@ -25,8 +25,14 @@ struct Mixture {
 impl Mixture {
     fn new(recent: usize) -> Self {
         let disk = MemoryDisk::new();
-        let limits =
-            segment::Limits { segment_bytes: 1 << 16, prepared: 0, spare: 0, prewrite_below: 0 };
+        let limits = segment::Limits {
+            segment_bytes: 1 << 16,
+            prepared: 0,
+            spare: 0,
+            quota: None,
+            floor: 0,
+            prewrite_below: 0,
+        };
         let segments = Segments::new(Arc::new(disk.clone()), limits, 0);
         let database = Database::create(Arc::new(disk.clone()), 1 << 20).expect("it is made");
         let database = Arc::new(database);
@@ -44,8 +50,47 @@ impl Mixture {
         self.mover.round(&mut &*self, &self.segments, upto)
     }
 
+    /// Lets all expire but what is `kept`.
+    fn keep(&self, kept: &Kept) {
+        let mut dead = Dead { counters: kept.gaps().collect(), ..Dead::default() };
+        let mut held_bytes = 0;
+        for record in self.since(0, usize::MAX) {
+            if !kept.contains(record.counter()) {
+                (dead.fragments, dead.bytes) =
+                    (dead.fragments + 1, dead.bytes + record.log_bytes());
+            } else if record.counter() < kept.from {
+                held_bytes += record.log_bytes();
+            }
+        }
+        locked(&self.state).expire(kept.clone(), &dead, held_bytes, &self.segments);
+    }
+
     fn trim(&self, keep_from: u64) {
-        locked(&self.state).trim(keep_from, &self.segments);
+        self.keep(&Kept { from: keep_from, below: Vec::new() });
+    }
+
+    /// Copies some within the log; those that are not there can not be.
+    fn relocate(&self, records: &mut [Record], which: u64, end: Lsn) {
+        for (at, record) in records.iter_mut().enumerate().filter(|(at, _)| which >> at & 1 == 1) {
+            let to = end + 64 * at as u64;
+            let found = self.find(record.number);
+            let relocated = locked(&self.state).relocate(*record, to, &self.segments);
+            assert_eq!(relocated, found.is_some());
+            record.lsn = to;
+        }
+    }
+
+    /// What the database says of the stream, and of its rows.
+    fn saved(&self) -> Option<(Saved, Vec<Record>)> {
+        let disk = MemoryDisk::new();
+        self.mover.database().close();
+        disk.put_index(self.disk.take_index());
+        let (database, contents) = Database::open(Arc::new(disk), 1 << 20).expect("it opens");
+        let saved = contents.streams.get(&STREAM)?.clone();
+        let kept = Arc::new(saved.state.kept.clone());
+        let scope = Scope { kept, to: u64::MAX, longest: Millis(0) };
+        let rows = Rows::new(Arc::new(database), STREAM).since(0, usize::MAX, &scope);
+        Some((saved, rows))
     }
 
     fn in_memory(&self) -> usize {
@@ -54,17 +99,17 @@ impl Mixture {
 
     fn seek_producer(&self, time: ProducerTimestamp) -> Found {
         let (found, scope) = self.recent(|recent| (recent.seek_producer(time), recent.scope()));
-        self.rows.seek_producer(time, scope).join_by_producer(found)
+        self.rows.seek_producer(time, &scope).join_by_producer(found)
     }
 
     fn seek_server(&self, time: ServerTimestamp) -> Found {
         let (found, scope) = self.recent(|recent| (recent.seek_server(time), recent.scope()));
-        self.rows.seek_server(time, scope).join_by_server(found)
+        self.rows.seek_server(time, &scope).join_by_server(found)
     }
 
     fn after(&self, number: FragmentNumber) -> Option<Record> {
         let (found, scope) = self.recent(|recent| (recent.after(number), recent.scope()));
-        let found = found.into_iter().chain(self.rows.after(number, scope));
+        let found = found.into_iter().chain(self.rows.after(number, &scope));
         found.min_by_key(|record| record.number)
     }
 }
@@ -131,6 +176,18 @@ fn any_records() -> impl Strategy<Value = Vec<Record>> {
     })
 }
 
+fn any_kept() -> impl Strategy<Value = Kept> {
+    let ranges = proptest::collection::vec((1..12u64, 1..12u64), 0..4);
+    (0..80u64, ranges).prop_map(|(from, ranges)| {
+        let (mut kept, mut at) = (Kept { from, below: Vec::new() }, 0);
+        for (gap, len) in ranges {
+            kept.keep(at + gap..at + gap + len);
+            at += gap + len;
+        }
+        kept
+    })
+}
+
 /// Inserts the records, and moves those before some of them.
 fn mixture_of(records: &[Record], recent: usize, moves: u64) -> Mixture {
     let mixture = Mixture::new(recent);
@@ -147,25 +204,27 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
     #[test]
     fn searches_find_what_a_plain_list_holds(
-        mut records in any_records(), from in 0..2_000i64, span in 0..800i64, trim in 0..80u64,
-        recent in 0..12usize, moves in any::<u64>(), sweep in any::<bool>(),
+        mut records in any_records(), from in 0..2_000i64, span in 0..800i64, kept in any_kept(),
+        recent in 0..12usize, moves in any::<u64>(), copies in any::<u64>(), sweep in any::<bool>(),
     ) {
         let mixture = mixture_of(&records, recent, moves);
-        mixture.trim(trim);
+        mixture.relocate(&mut records, copies, 1 << 20);
+        mixture.keep(&kept);
+        mixture.relocate(&mut records, copies.rotate_left(20), 1 << 21);
         if sweep {
             mixture.move_before(Lsn::MAX);
             prop_assert!(mixture.in_memory() <= recent);
         }
-        records.retain(|record| record.counter() >= trim);
+        records.retain(|record| kept.contains(record.counter()));
         records.sort_by_key(|record| record.number);
         prop_assert_eq!(mixture.ends(), records.first().copied().zip(records.last().copied()));
         for (at, record) in records.iter().enumerate() {
             prop_assert_eq!(mixture.find(record.number), Some(*record));
             prop_assert_eq!(mixture.after(record.number), records.get(at + 1).copied());
         }
-        let first_since = records.iter().find(|r| r.server().as_millis() >= from);
-        let horizon = ServerTimestamp::from_millis(from);
-        prop_assert_eq!(mixture.first_since(horizon), first_since.map(Record::counter));
+        prop_assert_eq!(&mixture.since(0, usize::MAX), &records);
+        let bytes = records.iter().map(Record::log_bytes).sum::<u64>();
+        prop_assert_eq!(locked(&mixture.state).space.bytes, bytes);
 
         let (start, end) = (ServerTimestamp::from_millis(from), ServerTimestamp::from_millis(from + span));
         let wanted: Vec<_> =
@@ -219,6 +278,24 @@ proptest! {
     }
 
     #[test]
+    fn what_is_saved_of_a_stream_is_the_sum_of_its_rows(
+        mut records in any_records(), kept in any_kept(), recent in 0..12usize,
+        moves in any::<u64>(), copies in any::<u64>(), upto in 0..60u64,
+    ) {
+        let mixture = mixture_of(&records, recent, moves);
+        mixture.relocate(&mut records, copies, 1 << 20);
+        mixture.keep(&kept);
+        mixture.relocate(&mut records, copies.rotate_left(20), 1 << 21);
+        mixture.move_before(upto * 64);
+        if let Some((saved, rows)) = mixture.saved() {
+            let bytes = |rows: &mut dyn Iterator<Item = &Record>| rows.map(Record::log_bytes).sum::<u64>();
+            prop_assert_eq!(saved.bytes, bytes(&mut rows.iter()));
+            let mut held = rows.iter().filter(|record| record.counter() < kept.from);
+            prop_assert_eq!(saved.held_bytes, bytes(&mut held));
+        }
+    }
+
+    #[test]
     fn records_survive_bytes(record in any_records().prop_map(|records| records.first().copied())) {
         if let Some(record) = record {
             prop_assert_eq!(rows::decode(record.counter(), &rows::encode(&record)), record);
@@ -255,12 +332,12 @@ fn expired_rows_go_in_bounded_transactions() {
         transactions += 1;
     }
     assert_eq!(transactions, 3);
-    let scope = Scope { from: 0, to: u64::MAX, longest: Millis(1) };
-    assert_eq!(mixture.rows.oldest(scope).map(|record| record.counter()), Some(18_001));
+    let scope = Scope { kept: Arc::default(), to: u64::MAX, longest: Millis(1) };
+    assert_eq!(mixture.rows.oldest(&scope).map(|record| record.counter()), Some(18_001));
     assert_eq!(
         mixture
             .rows
-            .list_by_producer((ProducerTimestamp::MIN, 0), ProducerTimestamp::MAX, 3, scope)
+            .list_by_producer((ProducerTimestamp::MIN, 0), ProducerTimestamp::MAX, 3, &scope)
             .len(),
         3
     );

@@ -1,5 +1,6 @@
 //! The entries of the log as bytes; see `FORMAT.md`. No I/O here.
 
+use crate::store::kept::Kept;
 use crate::types::{FragmentNumber, ProducerTimestamp, ServerTimestamp, StreamId};
 
 /// Bytes of an entry's header.
@@ -8,12 +9,19 @@ pub const HEADER_BYTES: usize = 128;
 pub const ALIGNMENT: u64 = 64;
 /// The largest body an entry may have; far above what ingest accepts as a fragment.
 pub const MAX_BODY_BYTES: usize = 1 << 30;
-/// Bytes of one stream's record in a state entry.
+/// Bytes of one record in a state entry.
 pub const STATE_RECORD_BYTES: usize = 64;
 
 const MAGIC: [u8; 4] = *b"KENT";
 const CRC_AT: usize = HEADER_BYTES - 4;
 const NO_SEQUENCE: u64 = u64::MAX;
+/// What the field at 52 of a state's record says: a stream that has never had a fragment with a
+/// sequence, one that has, and more of the stream before it.
+const WITHOUT_LAST: u32 = 0;
+const WITH_LAST: u32 = 1;
+const MORE_RANGES: u32 = 2;
+/// Ranges in one record that holds more of a stream.
+const RANGES_PER_RECORD: usize = 2;
 
 /// A place in the log: bytes since its beginning, over all segments that ever were.
 pub type Lsn = u64;
@@ -41,13 +49,21 @@ pub struct Header {
 pub enum Kind {
     /// A fragment; the body is its chunk.
     Fragment(FragmentEntry),
-    /// The stream's fragments before `keep_from` have expired.
+    /// The stream's fragments before `keep_from` have expired, but for the ranges in the body (see
+    /// [`Kept`]).
     Trim {
         /// The stream.
         stream: StreamId,
-        /// The smallest counter that is kept.
+        /// The first counter of those that are all kept.
         keep_from: u64,
+        /// Bytes of the body.
+        len: u32,
+        /// Checksum of the body.
+        crc: u32,
     },
+    /// A fragment that lies earlier in the log too, where space is to be freed; the body is the
+    /// same. Only the position is new.
+    Copy(FragmentEntry),
     /// Numbers of the stream up to `counter` may have been given out.
     Reserve {
         /// The stream.
@@ -98,23 +114,40 @@ impl FragmentEntry {
     }
 }
 
+impl Kind {
+    /// The trim that says what of a stream is kept, and its body.
+    pub fn trim(stream: StreamId, kept: &Kept) -> (Self, Vec<u8>) {
+        let body = kept.encode();
+        let len = u32::try_from(body.len()).expect("the ranges of a stream are few");
+        let trim = Self::Trim { stream, keep_from: kept.from, len, crc: crc32c::crc32c(&body) };
+        (trim, body)
+    }
+
+    /// The fragment whose chunk the body is.
+    pub fn fragment(&self) -> Option<FragmentEntry> {
+        match self {
+            Self::Fragment(fragment) | Self::Copy(fragment) => Some(*fragment),
+            _ => None,
+        }
+    }
+}
+
 impl Header {
     /// Bytes of the body that follows.
     pub fn body_len(&self) -> u64 {
         match self.kind {
-            Kind::Fragment(fragment) => fragment.body_len(),
-            Kind::State { len, .. } | Kind::Void { len } => u64::from(len),
-            Kind::Trim { .. } | Kind::Reserve { .. } | Kind::Seal | Kind::Mark => 0,
+            Kind::Fragment(fragment) | Kind::Copy(fragment) => fragment.body_len(),
+            Kind::Trim { len, .. } | Kind::State { len, .. } | Kind::Void { len } => u64::from(len),
+            Kind::Reserve { .. } | Kind::Seal | Kind::Mark => 0,
         }
     }
 
     /// The checksum of the body; `None` for an entry without a body.
     pub fn body_crc(&self) -> Option<u32> {
         match self.kind {
-            Kind::Fragment(fragment) => Some(fragment.body_crc),
-            Kind::State { crc, .. } => Some(crc),
-            Kind::Trim { .. } | Kind::Reserve { .. } | Kind::Seal | Kind::Mark => None,
-            Kind::Void { .. } => None,
+            Kind::Fragment(fragment) | Kind::Copy(fragment) => Some(fragment.body_crc),
+            Kind::Trim { crc, .. } | Kind::State { crc, .. } => Some(crc),
+            Kind::Void { .. } | Kind::Reserve { .. } | Kind::Seal | Kind::Mark => None,
         }
     }
 
@@ -132,7 +165,7 @@ impl Header {
         put(16, &self.durable.to_le_bytes());
         put(24, &self.salt.to_le_bytes());
         let kind = match self.kind {
-            Kind::Fragment(entry) => {
+            Kind::Fragment(entry) | Kind::Copy(entry) => {
                 let server = entry.number.server_timestamp().as_millis();
                 put(28, &entry.stream.0.to_le_bytes());
                 put(32, &entry.number.counter().to_le_bytes());
@@ -148,11 +181,13 @@ impl Header {
                 put(88, &entry.trailer_len.to_le_bytes());
                 put(92, &entry.cluster_crc.to_le_bytes());
                 put(96, &entry.body_crc.to_le_bytes());
-                1
+                if matches!(self.kind, Kind::Copy(_)) { 8 } else { 1 }
             }
-            Kind::Trim { stream, keep_from } => {
+            Kind::Trim { stream, keep_from, len, crc } => {
                 put(28, &stream.0.to_le_bytes());
                 put(32, &keep_from.to_le_bytes());
+                put(80, &len.to_le_bytes());
+                put(96, &crc.to_le_bytes());
                 2
             }
             Kind::State { len, crc } => {
@@ -185,12 +220,18 @@ impl Header {
         }
         let kind = match bytes[4] {
             1 => Kind::Fragment(decode_fragment(bytes)),
-            2 => Kind::Trim { stream: StreamId(u32_at(bytes, 28)), keep_from: u64_at(bytes, 32) },
+            2 => Kind::Trim {
+                stream: StreamId(u32_at(bytes, 28)),
+                keep_from: u64_at(bytes, 32),
+                len: u32_at(bytes, 80),
+                crc: u32_at(bytes, 96),
+            },
             3 => Kind::State { len: u32_at(bytes, 80), crc: u32_at(bytes, 96) },
             4 => Kind::Seal,
             5 => Kind::Mark,
             6 => Kind::Reserve { stream: StreamId(u32_at(bytes, 28)), counter: u64_at(bytes, 32) },
             7 => Kind::Void { len: u32_at(bytes, 80) },
+            8 => Kind::Copy(decode_fragment(bytes)),
             _ => return None,
         };
         let (lsn, durable) = (u64_at(bytes, 8), u64_at(bytes, 16));
@@ -206,12 +247,12 @@ pub fn entry_bytes(body_len: u64) -> u64 {
 }
 
 /// What a state entry says of one stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateRecord {
     /// The stream.
     pub stream: StreamId,
-    /// The smallest counter that is kept.
-    pub keep_from: u64,
+    /// What has not expired.
+    pub kept: Kept,
     /// The largest counter ever persisted or reserved.
     pub last_counter: u64,
     /// The largest server time ever persisted.
@@ -249,33 +290,59 @@ impl StateRecord {
         let last = self.edge.last;
         body.extend_from_slice(&self.stream.0.to_le_bytes());
         body.extend_from_slice(&last.map_or(0, |last| last.format.0).to_le_bytes());
-        body.extend_from_slice(&self.keep_from.to_le_bytes());
+        body.extend_from_slice(&self.kept.from.to_le_bytes());
         body.extend_from_slice(&self.last_counter.to_le_bytes());
         body.extend_from_slice(&self.last_server.as_millis().to_le_bytes());
         body.extend_from_slice(&self.edge.next_sequence.to_le_bytes());
         body.extend_from_slice(&last.map_or(0, |last| last.end.as_millis()).to_le_bytes());
         body.extend_from_slice(&self.edge.breaks.to_le_bytes());
-        body.extend_from_slice(&u32::from(last.is_some()).to_le_bytes());
+        let marker = if last.is_some() { WITH_LAST } else { WITHOUT_LAST };
+        body.extend_from_slice(&marker.to_le_bytes());
         body.extend_from_slice(&last.map_or(0, |last| last.counter).to_le_bytes());
+        for ranges in self.kept.below.chunks(RANGES_PER_RECORD) {
+            let mut record = [0; STATE_RECORD_BYTES];
+            let mut put = |at: usize, value: &[u8]| {
+                record[at..at + value.len()].copy_from_slice(value);
+            };
+            put(0, &self.stream.0.to_le_bytes());
+            put(52, &MORE_RANGES.to_le_bytes());
+            for (at, range) in ranges.iter().enumerate() {
+                put(8 + at * 16, &range.start.to_le_bytes());
+                put(16 + at * 16, &range.end.to_le_bytes());
+            }
+            body.extend_from_slice(&record);
+        }
     }
 
     /// Reads all records of a state's body.
-    pub fn decode_all(body: &[u8]) -> impl Iterator<Item = Self> + '_ {
-        body.chunks_exact(STATE_RECORD_BYTES).map(|bytes| {
-            let last = (u32_at(bytes, 52) == 1).then(|| EdgeFragment {
-                counter: u64_at(bytes, 56),
-                end: ProducerTimestamp::from_millis(u64_at(bytes, 40) as i64),
-                format: FormatId(u32_at(bytes, 4)),
-            });
-            let (next_sequence, breaks) = (u64_at(bytes, 32), u32_at(bytes, 48));
-            Self {
-                stream: StreamId(u32_at(bytes, 0)),
-                keep_from: u64_at(bytes, 8),
-                last_counter: u64_at(bytes, 16),
-                last_server: ServerTimestamp::from_millis(u64_at(bytes, 24) as i64),
-                edge: Edge { next_sequence, breaks, last },
+    pub fn decode_all(body: &[u8]) -> Vec<Self> {
+        let mut streams: Vec<Self> = Vec::new();
+        for bytes in body.chunks_exact(STATE_RECORD_BYTES) {
+            match streams.last_mut() {
+                Some(stream) if u32_at(bytes, 52) == MORE_RANGES => {
+                    stream.kept.keep(u64_at(bytes, 8)..u64_at(bytes, 16));
+                    stream.kept.keep(u64_at(bytes, 24)..u64_at(bytes, 32));
+                }
+                _ => streams.push(Self::decode(bytes)),
             }
-        })
+        }
+        streams
+    }
+
+    fn decode(bytes: &[u8]) -> Self {
+        let last = (u32_at(bytes, 52) == WITH_LAST).then(|| EdgeFragment {
+            counter: u64_at(bytes, 56),
+            end: ProducerTimestamp::from_millis(u64_at(bytes, 40) as i64),
+            format: FormatId(u32_at(bytes, 4)),
+        });
+        let (next_sequence, breaks) = (u64_at(bytes, 32), u32_at(bytes, 48));
+        Self {
+            stream: StreamId(u32_at(bytes, 0)),
+            kept: Kept { from: u64_at(bytes, 8), below: Vec::new() },
+            last_counter: u64_at(bytes, 16),
+            last_server: ServerTimestamp::from_millis(u64_at(bytes, 24) as i64),
+            edge: Edge { next_sequence, breaks, last },
+        }
     }
 }
 
@@ -350,8 +417,15 @@ mod tests {
     fn any_kind() -> impl Strategy<Value = Kind> {
         prop_oneof![
             any_fragment().prop_map(Kind::Fragment),
-            (any::<u32>(), any::<u64>())
-                .prop_map(|(id, keep_from)| Kind::Trim { stream: StreamId(id), keep_from }),
+            any_fragment().prop_map(Kind::Copy),
+            (any::<u32>(), any::<u64>(), 0..1u32 << 14, any::<u32>()).prop_map(
+                |(id, keep_from, len, crc)| Kind::Trim {
+                    stream: StreamId(id),
+                    keep_from,
+                    len,
+                    crc
+                }
+            ),
             (any::<u32>(), any::<u64>())
                 .prop_map(|(id, counter)| Kind::Reserve { stream: StreamId(id), counter }),
             (0..1u32 << 20).prop_map(|len| Kind::Void { len }),
@@ -393,7 +467,7 @@ mod tests {
         #[test]
         fn state_records_survive_bytes(
             words in any::<[u64; 4]>(), end in any::<i64>(), small in any::<[u32; 3]>(),
-            has_last in any::<bool>(),
+            has_last in any::<bool>(), ranges in 0..5u64,
         ) {
             let last = has_last.then_some(EdgeFragment {
                 counter: words[0],
@@ -402,15 +476,16 @@ mod tests {
             });
             let record = StateRecord {
                 stream: StreamId(small[1]),
-                keep_from: words[1],
+                kept: Kept { from: 100, below: (0..ranges).map(|n| n * 10..n * 10 + 5).collect() },
                 last_counter: words[2],
                 last_server: ServerTimestamp::from_millis(end),
                 edge: Edge { next_sequence: words[3], breaks: small[2], last },
             };
             let mut body = Vec::new();
             record.encode(&mut body);
-            prop_assert_eq!(body.len(), STATE_RECORD_BYTES);
-            prop_assert_eq!(StateRecord::decode_all(&body).next(), Some(record));
+            prop_assert!(body.len().is_multiple_of(STATE_RECORD_BYTES));
+            record.encode(&mut body);
+            prop_assert_eq!(StateRecord::decode_all(&body), [record.clone(), record]);
         }
     }
 }

@@ -42,7 +42,11 @@ fn run(segments: &Segments) {
         if let Err(error) = step(segments) {
             // Appends go on without: the commit thread makes its own segments, and tells the
             // producers when that fails too. Tried again when the next one is needed.
-            tracing::warn!(%error, "could not prepare a log segment");
+            if error.kind() == io::ErrorKind::StorageFull {
+                tracing::debug!(%error, "no space to prepare a log segment");
+            } else {
+                tracing::warn!(%error, "could not prepare a log segment");
+            }
             let table = segments.table();
             if !table.stopping {
                 drop(wait(&segments.wanted, table));
@@ -59,10 +63,10 @@ pub fn step(segments: &Segments) -> io::Result<()> {
     let file = segments.create(segments.limits.segment_bytes)?;
     match prewrite(segments, &file) {
         Ok(true) => segments.add_free(file),
-        Ok(false) => segments.disk.remove(&file.name),
+        Ok(false) => segments.remove(&file),
         Err(error) => {
             // The first error is the one worth reporting; a leftover goes at the next opening.
-            let _ = segments.disk.remove(&file.name);
+            let _ = segments.remove(&file);
             Err(error)
         }
     }

@@ -10,12 +10,16 @@ use super::segment::{
 };
 use super::writer::Resume;
 use crate::store::disk::{Disk, DiskFile};
+use crate::store::kept::Kept;
+use crate::types::StreamId;
 
 /// What recovery tells of the log, in its order.
 #[derive(Debug)]
 pub enum Event {
-    /// A fragment, a trim, or a reservation.
+    /// A fragment, a copy of one, or a reservation.
     Entry(Header),
+    /// What of a stream has not expired, as far as it had not before.
+    Trim(StreamId, Kept),
     /// What was known of every stream at this place.
     State(Vec<StateRecord>),
     /// So many bytes were read, of so many.
@@ -70,7 +74,10 @@ impl Log {
         let Files { mut used, free, last_serial, damage } = Files::read(&*disk)?;
         let segments = Arc::new(Segments::new(disk, limits, last_serial));
         used.sort_by_key(|segment| segment.base);
-        used.iter().for_each(|segment| segments.insert(segment.clone()));
+        for segment in &used {
+            segments.adopt(&segment.file);
+            segments.insert(segment.clone());
+        }
         Ok(Self { segments, used, free, damage })
     }
 
@@ -104,6 +111,7 @@ impl Log {
         let tail = pass.finish(&used, &mut apply);
         let tail = tail.map_err(|error| RecoverError::Io("cut the tail", error))?;
         for file in free {
+            pass.segments.adopt(&file);
             pass.segments.add_free(file).map_err(|e| RecoverError::Io("remove segment", e))?;
         }
         Ok(Recovered {
@@ -268,12 +276,23 @@ impl Pass {
             return Ok(());
         }
         match header.kind {
-            Kind::Fragment(_) | Kind::Trim { .. } | Kind::Reserve { .. } => {
+            Kind::Fragment(_) | Kind::Copy(_) | Kind::Reserve { .. } => {
                 apply(&self.segments, Event::Entry(header))
             }
+            Kind::Trim { stream, keep_from, .. } => match self.body(&header)? {
+                Some(body) => {
+                    let kept = Kept::decode(keep_from, &body);
+                    apply(&self.segments, Event::Trim(stream, kept))
+                }
+                // What it told of comes back, and expires again.
+                None => {
+                    self.damage.push(format!("log position {}: trim damaged", header.lsn));
+                    Ok(())
+                }
+            },
             Kind::State { .. } => match self.body(&header)? {
                 Some(body) => {
-                    let records = StateRecord::decode_all(&body).collect();
+                    let records = StateRecord::decode_all(&body);
                     apply(&self.segments, Event::State(records))
                 }
                 None => {

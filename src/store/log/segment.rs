@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::Instant;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::buffers::Buffers;
 use super::entry::{ALIGNMENT, HEADER_BYTES, Lsn, u32_at, u64_at};
 use crate::store::disk::{Disk, DiskFile};
 use crate::store::locked;
+use crate::types::ServerTimestamp;
 
 /// Bytes before a segment's first entry.
 pub const ENTRIES_AT: u64 = 4096;
@@ -34,6 +35,12 @@ pub struct Segment {
     pub file: FileRef,
     /// Findable fragments inside.
     live: AtomicU64,
+    /// Bytes that these take.
+    live_bytes: AtomicU64,
+    /// The latest server time of a fragment inside, findable or not.
+    newest: AtomicI64,
+    /// Until when nobody needs to try to empty it.
+    left_until: AtomicI64,
 }
 
 /// A segment file, whatever it holds.
@@ -50,7 +57,29 @@ pub struct FileRef {
 impl Segment {
     /// A segment nothing in which is findable yet.
     pub fn new(base: Lsn, salt: u32, file: FileRef) -> Self {
-        Self { base, salt, file, live: AtomicU64::new(0) }
+        let (live, live_bytes) = (AtomicU64::new(0), AtomicU64::new(0));
+        let never = || AtomicI64::new(ServerTimestamp::MIN.as_millis());
+        Self { base, salt, file, live, live_bytes, newest: never(), left_until: never() }
+    }
+
+    /// Bytes of the findable fragments inside.
+    pub fn live_bytes(&self) -> u64 {
+        self.live_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Keeps the segment from being looked at until then.
+    pub fn leave_until(&self, then: ServerTimestamp) {
+        self.left_until.store(then.as_millis(), Ordering::Relaxed);
+    }
+
+    /// Whether it is not to be looked at.
+    pub fn is_left_at(&self, now: ServerTimestamp) -> bool {
+        now.as_millis() < self.left_until.load(Ordering::Relaxed)
+    }
+
+    /// The latest server time of a fragment that was findable in here.
+    pub fn newest(&self) -> ServerTimestamp {
+        ServerTimestamp::from_millis(self.newest.load(Ordering::Relaxed))
     }
 
     /// The position behind the file's last byte.
@@ -58,9 +87,11 @@ impl Segment {
         self.base + self.file.len
     }
 
-    /// Counts so many more findable fragments.
-    pub fn retain(&self, fragments: u64) {
+    /// Counts so many more findable fragments, of so many bytes of the log together.
+    pub fn retain(&self, fragments: u64, bytes: u64, newest: ServerTimestamp) {
         self.live.fetch_add(fragments, Ordering::Relaxed);
+        self.live_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.newest.fetch_max(newest.as_millis(), Ordering::Relaxed);
     }
 }
 
@@ -122,6 +153,8 @@ pub struct Segments {
     table: Mutex<Table>,
     /// Wakes the preparer.
     pub(super) wanted: Condvar,
+    /// Wakes who waits for a free segment.
+    freed: Condvar,
 }
 
 /// How segments are made and kept.
@@ -133,6 +166,10 @@ pub struct Limits {
     pub prepared: usize,
     /// Free segments that are kept when expired ones come back.
     pub spare: usize,
+    /// Bytes of all segment files together; more are not made.
+    pub quota: Option<u64>,
+    /// Bytes that stay free on the disk; no file is made at their cost.
+    pub floor: u64,
     /// Bytes per second of appends above which free segments are not written beforehand.
     pub prewrite_below: u64,
 }
@@ -142,6 +179,8 @@ pub(super) struct Table {
     used: BTreeMap<Lsn, Arc<Segment>>,
     pub(super) free: Vec<FileRef>,
     next_serial: u64,
+    /// Bytes of all files, also of those that are being made or taken into use.
+    file_bytes: u64,
     /// When the active segment was taken into use.
     taken: Option<Instant>,
     /// Whether the one before it lasted so shortly that prewriting others would slow appends.
@@ -157,7 +196,7 @@ impl Segments {
         let limits = Limits { segment_bytes, ..limits };
         let table = Mutex::new(Table { next_serial, ..Table::default() });
         let buffers = Arc::default();
-        Self { disk, limits, buffers, table, wanted: Condvar::new() }
+        Self { disk, limits, buffers, table, wanted: Condvar::new(), freed: Condvar::new() }
     }
 
     /// Makes a segment part of the log.
@@ -172,17 +211,18 @@ impl Segments {
         (lsn < segment.end()).then(|| (segment.clone(), lsn - segment.base))
     }
 
-    /// Counts one more findable fragment at `lsn`.
-    pub fn retain(&self, lsn: Lsn) {
+    /// Counts one more findable fragment, of so many bytes of the log, at `lsn`.
+    pub fn retain(&self, lsn: Lsn, bytes: u64, server: ServerTimestamp) {
         if let Some((segment, _)) = self.locate(lsn) {
-            segment.retain(1);
+            segment.retain(1, bytes, server);
         }
     }
 
-    /// Counts one findable fragment at `lsn` less.
-    pub fn release(&self, lsn: Lsn) {
+    /// Counts one findable fragment, of so many bytes of the log, at `lsn` less.
+    pub fn release(&self, lsn: Lsn, bytes: u64) {
         if let Some((segment, _)) = self.locate(lsn) {
             segment.live.fetch_sub(1, Ordering::Relaxed);
+            segment.live_bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
     }
 
@@ -199,27 +239,104 @@ impl Segments {
         file
     }
 
+    /// Bytes of a segment file.
+    pub fn segment_bytes(&self) -> u64 {
+        self.limits.segment_bytes
+    }
+
+    /// Whether there is a quota or a floor; without, the log grows until the disk is full.
+    pub fn is_limited(&self) -> bool {
+        self.limits.quota.is_some() || self.limits.floor > 0
+    }
+
+    /// Bytes by which the files may grow together; negative where they take too much.
+    pub fn room(&self) -> io::Result<i64> {
+        let free = self.disk.free_bytes()?;
+        Ok(self.limits.room(free, locked(&self.table).file_bytes))
+    }
+
+    /// Removes the free segment that came back first.
+    pub fn remove_free(&self) -> io::Result<bool> {
+        let mut table = locked(&self.table);
+        if table.free.is_empty() {
+            return Ok(false);
+        }
+        let file = table.free.remove(0);
+        drop(table);
+        self.remove(&file)?;
+        Ok(true)
+    }
+
+    /// Removes a file that is not in use.
+    pub fn remove(&self, file: &FileRef) -> io::Result<()> {
+        self.disk.remove(&file.name)?;
+        locked(&self.table).file_bytes -= file.len;
+        Ok(())
+    }
+
+    /// Counts a file that was there when the store opened.
+    pub fn adopt(&self, file: &FileRef) {
+        locked(&self.table).file_bytes += file.len;
+    }
+
+    /// Bytes of the free segments, which appends may use without more of the disk.
+    pub fn free_bytes(&self) -> u64 {
+        locked(&self.table).free.iter().map(|file| file.len).sum()
+    }
+
+    /// The segments before `active`, which nothing is appended to any more.
+    pub fn closed(&self, active: Lsn) -> Vec<Arc<Segment>> {
+        locked(&self.table).used.range(..active).map(|(_, segment)| segment.clone()).collect()
+    }
+
+    /// Waits until a segment is free, or until `patience` is over.
+    pub fn wait_for_free(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        let mut table = locked(&self.table);
+        while table.free.is_empty() && !table.stopping {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            let waited = self.freed.wait_timeout(table, left);
+            table = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
     /// Gives back a free segment; the file goes when there are enough.
     pub fn add_free(&self, file: FileRef) -> io::Result<()> {
         let most = self.limits.spare.max(self.limits.prepared);
         let mut table = locked(&self.table);
         if file.len == self.limits.segment_bytes && table.free.len() < most {
             table.free.push(file);
+            drop(table);
+            self.freed.notify_all();
             return Ok(());
         }
         drop(table);
-        self.disk.remove(&file.name)
+        self.remove(&file)
     }
 
-    /// Creates a file of `len` bytes.
+    /// Creates a file of `len` bytes. "No space" also where the limits leave none.
     pub fn create(&self, len: u64) -> io::Result<FileRef> {
+        let free = self.disk.free_bytes()?;
         let name = {
             let mut table = locked(&self.table);
+            if self.limits.room(free, table.file_bytes) < signed(len) {
+                let text = "the quota or the floor of free space is reached";
+                return Err(io::Error::new(io::ErrorKind::StorageFull, text));
+            }
+            table.file_bytes += len;
             table.next_serial += 1;
             format!("{:08x}.seg", table.next_serial)
         };
-        let file = self.disk.create(&name, len)?;
-        Ok(FileRef { name, len, file })
+        match self.disk.create(&name, len) {
+            Ok(file) => Ok(FileRef { name, len, file }),
+            Err(error) => {
+                locked(&self.table).file_bytes -= len;
+                Err(error)
+            }
+        }
     }
 
     /// Frees the segments before `active` that hold nothing findable. Blocks for their syncs.
@@ -242,6 +359,11 @@ impl Segments {
         Ok(dead.len())
     }
 
+    /// Bytes of all segment files.
+    pub fn disk_bytes(&self) -> u64 {
+        locked(&self.table).file_bytes
+    }
+
     /// Bytes of the segments that hold the log.
     pub fn used_bytes(&self) -> u64 {
         locked(&self.table).used.values().map(|segment| segment.file.len).sum()
@@ -256,6 +378,18 @@ impl Segments {
     pub(super) fn table(&self) -> MutexGuard<'_, Table> {
         locked(&self.table)
     }
+}
+
+impl Limits {
+    fn room(&self, free: u64, file_bytes: u64) -> i64 {
+        let above_floor = signed(free) - signed(self.floor);
+        above_floor.min(signed(self.quota.unwrap_or(u64::MAX)) - signed(file_bytes))
+    }
+}
+
+/// Sizes are compared where one may lie beyond the other.
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 /// Declares a file free, durably.

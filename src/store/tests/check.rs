@@ -224,8 +224,9 @@ async fn flipped_bits_of_the_catalog_lose_no_fragment() {
 
 #[tokio::test]
 async fn remains_of_deleted_streams_and_of_a_crash_are_no_damage() {
-    let (disk, clock) = (MemoryDisk::new(), clock());
-    let (store, _) = open(&disk, &clock);
+    let disk = MemoryDisk::new();
+    let opened = Store::open_on(Arc::new(disk.clone()), options(), clock());
+    let (store, _) = opened.expect("the store opens");
     persist(&stream(&store, "front"), 0, b"kept").await.expect("persisted");
     persist(&stream(&store, "yard"), 0, b"deleted").await.expect("persisted");
     store.catalog().delete(&new_stream("yard", 24).arn, None).expect("deleted");

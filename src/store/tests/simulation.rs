@@ -102,7 +102,34 @@ impl Simulation {
         self.trace
     }
 
+    /// Opens the store, on a disk that may fail meanwhile; then another process opens it.
     fn open(&mut self) -> Life {
+        self.verify();
+        let faulty = self.random.below(8) == 0;
+        if faulty {
+            self.set_fault();
+        }
+        let opened = self.try_open();
+        let (store, work, report) = opened.unwrap_or_else(|error| {
+            assert!(faulty, "the store does not open: {error}");
+            self.disk = self.disk.kill();
+            self.try_open().expect("the store opens")
+        });
+        // A write that fails half-way may leave half a header, and that is damage; a crash is not.
+        let sound = self.flipped == 0 && !self.failed_write;
+        assert!(!sound || report.damage.is_empty(), "no damage: {:?}", report.damage);
+        let excused = self.excused();
+        let mut lost = 0;
+        for slot in &mut self.slots {
+            slot.opened(&store);
+            lost += slot.check_opened(self.flipped > 0, excused);
+        }
+        assert!(lost <= self.flipped, "{lost} fragments are lost by {} bits", self.flipped);
+        self.note(report.fragments);
+        Life { store, work }
+    }
+
+    fn try_open(&self) -> Result<(Store, Batch, OpenReport), OpenError> {
         let options = Options {
             segment_bytes: SEGMENT_BYTES,
             prepared_segments: 1,
@@ -114,28 +141,13 @@ impl Simulation {
         let limits = Limits { prewrite_below: u64::MAX, ..options.limits() };
         let disk = Arc::new(self.disk.clone());
         assert!(disk.lock().expect("the disk works"), "nobody else has it");
-        self.verify();
-        let opened = Store::open_idle(disk, options, limits, self.clock.clone());
-        let (store, work, report) = opened.expect("the store opens");
-        // A write that fails half-way may leave half a header, and that is damage; a crash is not.
-        let excused = self.flipped > 0 || self.failed_write;
-        assert!(excused || report.damage.is_empty(), "no damage: {:?}", report.damage);
-        let mut lost = 0;
-        for slot in &mut self.slots {
-            slot.opened(&store);
-            lost += slot.check_opened(self.flipped > 0);
-        }
-        assert!(lost <= self.flipped, "{lost} fragments are lost by {} bits", self.flipped);
-        self.note(report.fragments);
-        Life { store, work }
+        Store::open_idle(disk, options, limits, self.clock.clone())
     }
 
     /// What `kinora check` says of a store that crashed: no damage, or that which is there; and a
     /// repair leaves a store in which all that is whole is found.
     fn verify(&mut self) {
-        // On a full disk expired segments are freed though there is no room to log the expiry, so
-        // a crash right after it leaves a gap that looks like a loss.
-        let excused = self.flipped > 0 || self.failed_write || self.was_full;
+        let excused = self.excused() || self.failed_write;
         let repair = self.flipped > 0 && self.random.below(2) == 0;
         let report = check_on(&self.disk, repair, &mut |_| {}).expect("it can be checked");
         assert!(excused || report.damage.is_empty(), "no damage: {:?}", report.damage);
@@ -144,6 +156,13 @@ impl Simulation {
             assert_eq!(report.damage, [], "{:?}", report.notes);
         }
         self.note(report.fragments);
+    }
+
+    /// Whether fragments may be missing between others: damage took them, or they expired. On a full
+    /// disk expired segments are freed though there is no room to log the expiry; after a crash what
+    /// else had expired is back, with gaps.
+    fn excused(&self) -> bool {
+        self.flipped > 0 || self.was_full
     }
 
     fn set_fault(&mut self) {
@@ -161,6 +180,7 @@ impl Simulation {
     /// One thing that somebody does.
     fn act(&mut self, life: &mut Life) {
         let which = self.random.below(NAMES.len() as u64) as usize;
+        let excused = self.excused();
         let (random, slot) = (&mut self.random, &mut self.slots[which]);
         match random.below(100) {
             0..20 => slot.begin(random, self.clock.now()),
@@ -172,7 +192,7 @@ impl Simulation {
             }
             72..75 => drop(prepare::step(&life.store.committer.segments)),
             75..88 => slot.read(random, self.flipped > 0),
-            88..92 => slot.check(self.flipped > 0),
+            88..92 => slot.check(excused),
             92..96 => self.clock.advance(Millis(random.below(20 * 60_000))),
             96..98 => self.retain(life),
             98 => slot.set_retention(&life.store, 1 + random.below(2) as u32),
@@ -216,8 +236,9 @@ impl Simulation {
     /// Ends a life: in order, or by the end of the process or of the power. Damages something
     /// after an end in order, where it can be told from what a crash leaves.
     fn end(&mut self, mut life: Life) {
+        let excused = self.excused();
         for slot in &mut self.slots {
-            slot.check(self.flipped > 0);
+            slot.check(excused);
         }
         let kind = self.random.below(4);
         if kind == 0 && life.store.poisoned().is_none() {

@@ -106,7 +106,7 @@ impl Slot {
             return;
         }
         let again = match random.below(5) {
-            0 => self.sent.values().filter(|sent| !matches!(sent.fate, Fate::Open)).last().cloned(),
+            0 => self.sent.values().rfind(|sent| !matches!(sent.fate, Fate::Open)).cloned(),
             _ => None,
         };
         let back = if random.below(6) == 0 { random.below(HOUR) as i64 } else { 0 };
@@ -309,8 +309,8 @@ impl Slot {
         Some((fragment, bytes))
     }
 
-    /// Compares all that the stream shows with what it should.
-    pub fn check(&mut self, damaged: bool) {
+    /// Compares all that the stream shows with what it should; `gaps` in its playlist are excused.
+    pub fn check(&mut self, gaps: bool) {
         let media = self.media().clone();
         let listed = all_by_server(&media);
         let present = |info: &FragmentInfo| listed.contains(info);
@@ -331,14 +331,14 @@ impl Slot {
         assert!(by_producer.is_sorted_by_key(|info| (info.producer, info.number)));
         by_producer.sort_by_key(|info| info.number);
         assert_eq!(by_producer, listed, "both clocks find the same");
-        if !damaged {
+        if !gaps {
             check_playlist(&media.newest(usize::MAX));
         }
     }
 
     /// Reads all that is listed after an opening, and settles what nobody knew. Returns how many
     /// fragments damage has taken.
-    pub fn check_opened(&mut self, damaged: bool) -> usize {
+    pub fn check_opened(&mut self, damaged: bool, gaps: bool) -> usize {
         let media = self.media().clone();
         let mut lost = 0;
         let listed = all_by_server(&media);
@@ -380,7 +380,7 @@ impl Slot {
             // The place that knew of the numbers may be what is damaged.
             self.shown = media.bounds().map_or(0, |(_, newest)| newest.number.counter());
         }
-        self.check(damaged);
+        self.check(gaps);
         lost
     }
 
