@@ -9,7 +9,6 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, mpsc};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
@@ -29,8 +28,6 @@ use super::{locked, wait};
 const MAX_BATCH_BYTES: u64 = 32 << 20;
 /// The commit thread's nice value, where the process may set it.
 const NICE: i32 = -10;
-/// How long a fragment waits for a segment to be freed, where the limits allow no new one.
-const SPACE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The way to the commit thread.
 #[derive(Debug)]
@@ -524,7 +521,7 @@ impl Batch {
                 Err(error) if error.kind() == io::ErrorKind::StorageFull && self.may_wait() => {
                     self.starved = true;
                     self.committer.grown.notify_one();
-                    self.committer.segments.wait_for_free(SPACE_PATIENCE);
+                    self.committer.segments.wait_for_free();
                 }
                 opened => {
                     self.starved &= opened.is_err();

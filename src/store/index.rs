@@ -261,7 +261,9 @@ impl Found {
                 Self::Covers(if start(&a) <= start(&b) { b } else { a })
             }
             (Self::Covers(record), _) | (_, Self::Covers(record)) => Self::Covers(record),
-            (Self::Next(a), Self::Next(b)) => Self::Next(if start(&b) <= start(&a) { b } else { a }),
+            (Self::Next(a), Self::Next(b)) => {
+                Self::Next(if start(&b) <= start(&a) { b } else { a })
+            }
             (Self::None, found) | (found, Self::None) => found,
         }
     }

@@ -56,6 +56,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -76,6 +77,8 @@ use streams::Streams;
 /// Bytes per second of appends above which free segments are not written beforehand: that would
 /// write everything twice, just when the device is busiest.
 const PREWRITE_BELOW: u64 = 128 << 20;
+/// How long a fragment waits for a segment to be freed, where the limits allow no new one.
+const SPACE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the store may use; every default is decided in `config.rs`.
 #[derive(Clone, Debug)]
@@ -430,6 +433,7 @@ impl Options {
             spare: self.spare_segments,
             quota: self.quota,
             floor: self.floor,
+            patience: SPACE_PATIENCE,
             prewrite_below: PREWRITE_BELOW,
         }
     }

@@ -1,6 +1,7 @@
 //! The searches, over any mixture of what is in memory and what has a row.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use proptest::prelude::*;
 
@@ -31,6 +32,7 @@ impl Mixture {
             spare: 0,
             quota: None,
             floor: 0,
+            patience: Duration::ZERO,
             prewrite_below: 0,
         };
         let segments = Segments::new(Arc::new(disk.clone()), limits, 0);

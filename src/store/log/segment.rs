@@ -170,6 +170,8 @@ pub struct Limits {
     pub quota: Option<u64>,
     /// Bytes that stay free on the disk; no file is made at their cost.
     pub floor: u64,
+    /// How long an append waits for a segment to be freed, where the two allow no new one.
+    pub patience: Duration,
     /// Bytes per second of appends above which free segments are not written beforehand.
     pub prewrite_below: u64,
 }
@@ -289,9 +291,9 @@ impl Segments {
         locked(&self.table).used.range(..active).map(|(_, segment)| segment.clone()).collect()
     }
 
-    /// Waits until a segment is free, or until `patience` is over.
-    pub fn wait_for_free(&self, patience: Duration) {
-        let deadline = Instant::now() + patience;
+    /// Waits until a segment is free, or until patience is over.
+    pub fn wait_for_free(&self) {
+        let deadline = Instant::now() + self.limits.patience;
         let mut table = locked(&self.table);
         while table.free.is_empty() && !table.stopping {
             let left = deadline.saturating_duration_since(Instant::now());
