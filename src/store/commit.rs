@@ -4,6 +4,10 @@
 //! A thread of its own, with a better priority where allowed, because with busy cores it is the
 //! wait for a time slice, not the disk, that makes an acknowledgement slow.
 
+mod runs;
+
+pub use runs::HeldRun;
+
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -119,21 +123,6 @@ pub struct Finished {
     pub done: oneshot::Sender<Result<FragmentInfo, PersistError>>,
 }
 
-/// Bytes of records on their way into the log; they count until this is dropped.
-#[derive(Debug)]
-pub struct HeldRun {
-    committer: Arc<Committer>,
-    bytes: u64,
-    _held: Held,
-}
-
-impl Drop for HeldRun {
-    fn drop(&mut self) {
-        // Who waits for room is woken once the whole batch is settled.
-        self.committer.run_bytes.fetch_sub(self.bytes, Ordering::AcqRel);
-    }
-}
-
 impl Committer {
     /// A committer whose thread is not running yet.
     pub fn new(
@@ -161,17 +150,6 @@ impl Committer {
     /// Hands over a fragment.
     pub fn append(&self, fragment: Finished) {
         self.push(Request::Fragment(fragment));
-    }
-
-    /// Counts bytes of records as handed over, until the result is dropped.
-    pub fn hold_run(self: &Arc<Self>, bytes: u64) -> HeldRun {
-        self.run_bytes.fetch_add(bytes, Ordering::AcqRel);
-        HeldRun { committer: self.clone(), bytes, _held: self.held.hold(bytes) }
-    }
-
-    /// Tells that a shard has records for a run; they are told the outcome.
-    pub fn append_run(&self, shard: Arc<ShardLog>) {
-        self.push(Request::Run(shard));
     }
 
     /// Asks for `counter` to be logged as given out, so that no later opening gives it again.
@@ -500,23 +478,6 @@ impl Batch {
         let lsn = self.writer.place(Kind::Fragment(fragment.entry), fragment.body.iter().cloned());
         self.by_key.insert(key, self.placed.len());
         self.placed.push(Placed { fragment, lsn, twins: Vec::new() });
-    }
-
-    fn place_run(&mut self, shard: Arc<ShardLog>) {
-        let (appends, more) = shard.take();
-        if more {
-            self.committer.push_rest(Request::Run(shard.clone()));
-        }
-        if appends.is_empty() {
-            return;
-        }
-        if let Err(error) = self.make_room(appends.bytes() as u64) {
-            self.count_refused(&error);
-            return appends.fail(&error);
-        }
-        let run = PlacedRun::new(shard, appends);
-        let lsn = self.writer.place(Kind::Fragment(run.entry()), run.pieces());
-        self.runs.push((run, lsn));
     }
 
     fn count_refused(&self, error: &PersistError) {
