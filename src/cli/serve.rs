@@ -195,6 +195,7 @@ fn open(config: Config, disk: Arc<dyn Disk>) -> Result<AppState, Failure> {
         spare_segments: store.spare_segments,
         queue_bytes: store.queue_bytes,
         held_bytes: store.held_bytes,
+        record_cache_bytes: store.record_cache_bytes,
         unretained_keep: Millis(store.unretained_seconds.saturating_mul(1000)),
         index_cache_bytes: usize::try_from(store.index_cache_bytes)?,
         index_interval: Millis(store.index_interval_seconds.saturating_mul(1000)),

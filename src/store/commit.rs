@@ -4,6 +4,10 @@
 //! A thread of its own, with a better priority where allowed, because with busy cores it is the
 //! wait for a time slice, not the disk, that makes an acknowledgement slow.
 
+mod runs;
+
+pub use runs::HeldRun;
+
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,6 +23,7 @@ use super::index::Record;
 use super::log::entry::{FragmentEntry, Kind, Lsn};
 use super::log::segment::Segments;
 use super::log::writer::Writer;
+use super::records::{PlacedRun, ShardLog};
 use super::streams::Streams;
 use super::tail::Fate;
 use super::twin;
@@ -48,6 +53,8 @@ pub struct Committer {
     /// See [`Writer::recyclable_before`].
     recyclable_before: AtomicU64,
     durable: AtomicU64,
+    /// Bytes of records that were handed over and are not settled.
+    run_bytes: AtomicU64,
     /// Tells that the log took another segment, or found none.
     pub grown: Notify,
     /// Fragments that were refused for want of space.
@@ -65,9 +72,21 @@ struct Queue {
 #[derive(Debug)]
 enum Request {
     Fragment(Finished),
-    Trims { trims: Vec<(Kind, Bytes)>, done: Done },
-    Copy { copy: Copy, done: Done },
-    Reserve { stream: Arc<MediaStream>, counter: u64 },
+    Trims {
+        trims: Vec<(Kind, Bytes)>,
+        done: Done,
+    },
+    Copy {
+        copy: Copy,
+        done: Done,
+    },
+    Reserve {
+        stream: Arc<MediaStream>,
+        counter: u64,
+    },
+    /// The shard has records for a run. They are taken when the batch is made: all that came
+    /// until then are one run.
+    Run(Arc<ShardLog>),
 }
 
 /// Where a thread that waits is told of the outcome.
@@ -122,6 +141,7 @@ impl Committer {
             poison: OnceLock::new(),
             recyclable_before: AtomicU64::new(0),
             durable: AtomicU64::new(durable),
+            run_bytes: AtomicU64::new(0),
             grown: Notify::new(),
             refused: AtomicU64::new(0),
         }
@@ -168,7 +188,8 @@ impl Committer {
     fn has_room(&self) -> bool {
         let queue = locked(&self.queue);
         let held = self.holding.load(Ordering::Acquire) && self.poison.get().is_none();
-        queue.closing || (queue.bytes < self.queue_limit && !held)
+        let bytes = queue.bytes + self.run_bytes.load(Ordering::Acquire);
+        queue.closing || (bytes < self.queue_limit && !held)
     }
 
     /// Why nothing is written any more, if so.
@@ -190,6 +211,11 @@ impl Committer {
         if self.holding.swap(hold, Ordering::AcqRel) && !hold {
             self.room.notify_waiters();
         }
+    }
+
+    /// Fails when nothing is written any more.
+    pub fn accepts(&self) -> Result<(), PersistError> {
+        self.poisoned().map_or(Ok(()), |reason| Err(PersistError::Poisoned(reason)))
     }
 
     /// Segments before this position may go once nothing in them is findable.
@@ -220,6 +246,11 @@ impl Committer {
         self.wanted.notify_one();
     }
 
+    /// Hands over again what was not done in one go.
+    fn push_rest(&self, request: Request) {
+        locked(&self.queue).requests.push_back(request);
+    }
+
     /// Waits for requests; `false` when there will be no more.
     fn wait_for_requests(&self) -> bool {
         let mut queue = locked(&self.queue);
@@ -235,10 +266,11 @@ impl Committer {
     /// The requests of the next batch, and their bytes.
     fn take(&self) -> (Vec<Request>, u64) {
         let mut queue = locked(&self.queue);
-        let (mut requests, mut bytes) = (Vec::new(), 0);
-        while bytes < MAX_BATCH_BYTES {
+        let (mut requests, mut bytes, mut run_bytes) = (Vec::new(), 0, 0);
+        while bytes + run_bytes < MAX_BATCH_BYTES {
             let Some(request) = queue.requests.pop_front() else { break };
             bytes += request.bytes();
+            run_bytes += request.run_bytes();
             requests.push(request);
         }
         (requests, bytes)
@@ -255,18 +287,25 @@ fn closed() -> PersistError {
 }
 
 impl Request {
+    /// Bytes that [`Queue::bytes`] counts.
     fn bytes(&self) -> u64 {
         match self {
             Self::Fragment(fragment) => fragment.entry.body_len(),
             Self::Copy { copy, .. } => copy.entry.body_len(),
-            Self::Reserve { .. } | Self::Trims { .. } => 0,
+            Self::Reserve { .. } | Self::Trims { .. } | Self::Run(_) => 0,
         }
+    }
+
+    /// Bytes that [`Committer::hold_run`] counts, about: more may come until they are taken.
+    fn run_bytes(&self) -> u64 {
+        if let Self::Run(shard) = self { shard.run_bytes() } else { 0 }
     }
 
     fn fail(self, error: PersistError) {
         match self {
             Self::Fragment(fragment) => fragment.fail(error),
             Self::Reserve { stream, .. } => stream.reservation_failed(),
+            Self::Run(shard) => shard.fail(&error),
             // Nobody listens when the caller gave up waiting.
             Self::Trims { done, .. } | Self::Copy { done, .. } => drop(done.send(Err(error))),
         }
@@ -320,6 +359,7 @@ pub struct Batch {
     /// Where in `placed` a fragment that looks the same is.
     by_key: HashMap<twin::Key, usize>,
     copies: Vec<(Copy, Lsn)>,
+    runs: Vec<(PlacedRun, Lsn)>,
     /// Who waits for what was placed.
     told: Vec<Done>,
     /// Waiting for a free segment was in vain, and would be again.
@@ -345,6 +385,7 @@ impl Batch {
             by_key: HashMap::new(),
             reserved: Vec::new(),
             copies: Vec::new(),
+            runs: Vec::new(),
             told: Vec::new(),
             starved: false,
         }
@@ -398,6 +439,7 @@ impl Batch {
         }
         match request {
             Request::Fragment(fragment) => self.place_fragment(fragment),
+            Request::Run(shard) => self.place_run(shard),
             Request::Reserve { stream, counter } => match self.make_room(0) {
                 Ok(()) => {
                     self.writer.place(Kind::Reserve { stream: stream.id(), counter }, []);
@@ -444,8 +486,7 @@ impl Batch {
             return fragment.stored_as(twin);
         }
         if let Err(error) = self.make_room(fragment.entry.body_len()) {
-            let full = matches!(error, PersistError::NoSpace(_));
-            self.committer.refused.fetch_add(full.into(), Ordering::Relaxed);
+            self.count_refused(&error);
             return fragment.fail(error);
         }
         if !fragment.stream.take_sequence(&mut fragment.entry) {
@@ -454,6 +495,11 @@ impl Batch {
         let lsn = self.writer.place(Kind::Fragment(fragment.entry), fragment.body.iter().cloned());
         self.by_key.insert(key, self.placed.len());
         self.placed.push(Placed { fragment, lsn, twins: Vec::new() });
+    }
+
+    fn count_refused(&self, error: &PersistError) {
+        let full = matches!(error, PersistError::NoSpace(_));
+        self.committer.refused.fetch_add(full.into(), Ordering::Relaxed);
     }
 
     fn find_fresh_twin(&self, fragment: &Finished) -> Option<FragmentInfo> {
@@ -553,12 +599,15 @@ impl Batch {
             Ok(durable) => {
                 let recyclable = self.writer.recyclable_before();
                 self.committer.recyclable_before.fetch_max(recyclable, Ordering::AcqRel);
-                let published = self.placed.len() + self.copies.len();
+                let published = self.placed.len() + self.runs.len() + self.copies.len();
                 for (stream, counter) in self.reserved.drain(..) {
                     stream.reserved(counter);
                 }
                 for placed in self.placed.drain(..) {
                     publish(placed, &self.committer.segments);
+                }
+                for (run, lsn) in self.runs.drain(..) {
+                    run.publish(lsn, &self.committer.segments);
                 }
                 for (copy, lsn) in self.copies.drain(..) {
                     let mut state = copy.stream.state();
@@ -578,6 +627,7 @@ impl Batch {
                     let all = std::iter::once(placed.fragment).chain(placed.twins);
                     all.for_each(|fragment| fragment.fail(told.clone()));
                 }
+                self.runs.drain(..).for_each(|(run, _)| run.fail(&told));
                 self.reserved.drain(..).for_each(|(stream, _)| stream.reservation_failed());
                 self.copies.clear();
                 self.told.drain(..).for_each(|done| drop(done.send(Err(told.clone()))));

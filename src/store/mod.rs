@@ -13,7 +13,8 @@
 //! - `commit`: the thread that makes many fragments durable with one sync; `twin`: re-sent ones
 //! - `held`: how much media is held in memory before it is durable
 //! - `fragments`: one stream; `fragment_writer`, `cursor`: how it is written and read
-//! - `catalog`: what streams exist
+//! - `records`: one shard of records
+//! - `catalog`: what streams and shards exist
 //! - `kept`, `retention`: what of a stream has expired
 //! - `space`: what goes when space runs out, and the freeing of segments
 //! - [`check`]: verifies and repairs a store that nobody has open
@@ -30,6 +31,7 @@ mod index;
 mod kept;
 mod log;
 mod opening;
+mod records;
 mod recovering;
 mod retention;
 mod space;
@@ -49,6 +51,10 @@ pub use fragments::{
 
 pub use held::Receiving;
 pub use log::entry::FormatId;
+pub use records::{
+    Append, Appended, Backlog, MAX_APPEND_BYTES, ReadLimit, RecordsError, ShardLog, ShardRetention,
+    Span, StoredRecord,
+};
 pub use space::SpaceReport;
 
 use std::collections::BTreeMap;
@@ -70,6 +76,7 @@ use log::recovery::RecoverError;
 use log::segment::Limits;
 use log::{prepare, writer::Writer};
 use opening::Opened;
+use records::Shards;
 use retention::{Expired, Rule};
 use space::Emptying;
 use streams::Streams;
@@ -94,6 +101,8 @@ pub struct Options {
     /// Bytes of media that may be held in memory before they are durable, over all producers; see
     /// [`MediaStream::receiving`].
     pub held_bytes: u64,
+    /// Bytes of the newest records of all shards that are kept in memory for readers at the tail.
+    pub record_cache_bytes: u64,
     /// How long a stream with a retention of zero hours keeps fragments for its live readers.
     pub unretained_keep: Millis,
     /// Bytes of the index that are kept in memory.
@@ -118,6 +127,7 @@ impl Default for Options {
             spare_segments: 8,
             queue_bytes: 128 << 20,
             held_bytes: 512 << 20,
+            record_cache_bytes: 64 << 20,
             unretained_keep: Millis(5 * 60_000),
             index_cache_bytes: 64 << 20,
             index_batch: 8192,
@@ -133,6 +143,7 @@ impl Default for Options {
 pub struct Store {
     catalog: Catalog,
     streams: Arc<Streams>,
+    shards: Arc<Shards>,
     committer: Arc<Committer>,
     /// The preparer and the commit thread.
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -178,7 +189,7 @@ pub struct OpenReport {
     pub torn_tail_bytes: u64,
     /// Damaged ranges in the middle of the log, in words.
     pub damage: Vec<String>,
-    /// Fragments found; those that expired just before may be among them.
+    /// Fragments and runs of records found; those that expired just before may be among them.
     pub fragments: u64,
     /// Why the index was made anew from the log, if it was.
     pub rebuilt: Option<String>,
@@ -224,9 +235,11 @@ impl Store {
     ) -> Result<(Self, Batch, OpenReport), OpenError> {
         let database = disk.catalog().map_err(|e| OpenError::Catalog(e.to_string()))?;
         let known = Catalog::load(&database).map_err(|e| OpenError::Catalog(e.to_string()))?;
-        let ids: Vec<_> = known.iter().map(|info| info.id).collect();
+        let shards =
+            catalog::shards::load(&database).map_err(|e| OpenError::Catalog(e.to_string()))?;
+        let ids = known.iter().map(|info| info.id).chain(shards.iter().map(|(id, _)| *id));
         let Opened { segments, resume, recovering, report } =
-            opening::open(disk.clone(), &options, limits, &ids)?;
+            opening::open(disk.clone(), &options, limits, &ids.collect::<Vec<_>>())?;
 
         let writer = Writer::new(segments.clone(), resume);
         let durable = writer.durable();
@@ -234,10 +247,12 @@ impl Store {
         let committer =
             Arc::new(Committer::new(segments.clone(), options.queue_bytes, held, durable));
         let streams = Arc::new(Streams::new(recovering, committer.clone(), clock.clone()));
-        let catalog = Catalog::new(database, known, streams.clone());
+        let shards = Arc::new(Shards::new(shards, streams.clone(), options.record_cache_bytes));
+        let catalog = Catalog::new(database, known, streams.clone(), shards.clone());
         let store = Self {
             catalog,
             streams: streams.clone(),
+            shards,
             committer: committer.clone(),
             threads: Mutex::default(),
             moving: Mutex::default(),
@@ -273,7 +288,12 @@ impl Store {
         self.streams.get(id)
     }
 
-    /// Applies each stream's retention and the store's limits once: what goes is unfindable at
+    /// The records of a shard that the catalog knows; `None` after its deletion.
+    pub fn shard(&self, id: StreamId) -> Option<Arc<ShardLog>> {
+        self.shards.get(id)
+    }
+
+    /// Applies each stream's and shard's retention and the store's limits once: what goes is unfindable at
     /// once, and segments that hold nothing live any more are recycled. Blocks, for a while when
     /// much has expired; producers are not held up by it.
     pub fn enforce_retention(&self) {
@@ -316,13 +336,19 @@ impl Store {
     fn rules(&self, now: ServerTimestamp) -> BTreeMap<StreamId, Rule> {
         let keep = self.options.unretained_keep;
         let streams = self.catalog.list("", None, usize::MAX).into_iter();
-        streams.map(|info| (info.id, Rule::new(&info, now, keep))).collect()
+        let streams = streams.map(|info| (info.id, Rule::new(&info, now, keep)));
+        let shards = self.shards.all().into_iter();
+        let shards = shards.map(|shard| (shard.id(), Rule::of_shard(shard.retention(), now)));
+        streams.chain(shards).collect()
     }
 
     fn expire(&self, id: StreamId, rule: &Rule, trims: &mut Vec<(Kind, Bytes)>) -> u64 {
         let Some(stream) = self.media(id) else { return 0 };
         let Expired { fragments, trim } = retention::expire(&stream, rule);
         trims.extend(trim);
+        if let Some(shard) = self.shards.get(id).filter(|_| fragments > 0) {
+            shard.forget_expired();
+        }
         fragments
     }
 

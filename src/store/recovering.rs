@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,7 @@ use super::kept::Kept;
 use super::log::entry::{FragmentEntry, Header, Kind, Lsn};
 use super::log::recovery::Event;
 use super::log::segment::Segments;
-use super::streams::{Dead, STEP_FRAGMENTS, State};
+use super::streams::{Dead, State};
 use crate::types::StreamId;
 
 /// Records that are moved at once while the log is read: many, as it may be long.
@@ -143,42 +142,11 @@ impl Stream {
     fn keep(&mut self, kept: &Kept, segments: &Segments) {
         let old = self.state.kept().clone();
         let kept = old.and(kept);
-        if kept == old {
-            return;
+        if kept != old {
+            let held_bytes = self.state.space.held_bytes;
+            let (dead, held_bytes) = Dead::between(&old, &kept, held_bytes, self);
+            self.state.expire(kept, &dead, held_bytes, segments);
         }
-        let mut dead = Dead::default();
-        let mut held_bytes = self.state.space.held_bytes;
-        for range in old.within(0..kept.from) {
-            let counters = range.end - range.start;
-            let left = kept.within(range.clone()).map(|part| part.end - part.start).sum::<u64>();
-            if left == counters && range.end <= old.from {
-                continue;
-            }
-            for record in self.range(range) {
-                let (bytes, lives) = (record.log_bytes(), kept.contains(record.counter()));
-                match (record.counter() < old.from, lives) {
-                    (true, false) => held_bytes -= bytes,
-                    (false, true) => held_bytes += bytes,
-                    _ => {}
-                }
-                if !lives {
-                    dead.bytes += bytes;
-                }
-            }
-        }
-        dead.counters = kept.gaps().collect();
-        self.state.expire(kept, &dead, held_bytes, segments);
-    }
-
-    /// The fragments of a range of counters, read in pages.
-    fn range(&self, counters: Range<u64>) -> impl Iterator<Item = Record> {
-        let mut at = counters.start;
-        let pages = std::iter::from_fn(move || {
-            let page = self.since(at, STEP_FRAGMENTS);
-            at = page.last()?.counter() + 1;
-            Some(page)
-        });
-        pages.flatten().take_while(move |record| record.counter() < counters.end)
     }
 }
 

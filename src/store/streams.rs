@@ -9,7 +9,7 @@ use dashmap::DashMap;
 use super::catalog::Pin;
 use super::commit::Committer;
 use super::fragments::MediaStream;
-use super::index::{Mover, Recent, Record, Rows, Saved, States, Unswept};
+use super::index::{Index, Mover, Recent, Record, Rows, Saved, States, Unswept};
 use super::kept::Kept;
 use super::log::entry::{Edge, EdgeFragment, FragmentEntry, Lsn, StateRecord};
 use super::log::segment::Segments;
@@ -126,6 +126,49 @@ impl Position {
             edge: self.edge,
         }
     }
+}
+
+impl Dead {
+    /// What goes when of `old` only `kept` stays, and the bytes below [`Kept::from`] that are left
+    /// then of so many.
+    pub fn between(
+        old: &Kept,
+        kept: &Kept,
+        mut held_bytes: u64,
+        index: &impl Index,
+    ) -> (Self, u64) {
+        let mut dead = Self { counters: kept.gaps().collect(), ..Self::default() };
+        for range in old.within(0..kept.from) {
+            let left: u64 = kept.within(range.clone()).map(|part| part.end - part.start).sum();
+            if left == range.end - range.start && range.end <= old.from {
+                continue;
+            }
+            for record in in_pages(index, range) {
+                let (bytes, lives) = (record.log_bytes(), kept.contains(record.counter()));
+                match (record.counter() < old.from, lives) {
+                    (true, false) => held_bytes -= bytes,
+                    (false, true) => held_bytes += bytes,
+                    _ => {}
+                }
+                if !lives {
+                    dead.fragments += 1;
+                    dead.bytes += bytes;
+                }
+            }
+        }
+        (dead, held_bytes)
+    }
+}
+
+/// The fragments of a range of counters, read a page at a time.
+fn in_pages(index: &impl Index, counters: Range<u64>) -> impl Iterator<Item = Record> {
+    let mut at = counters.start;
+    let pages = std::iter::from_fn(move || {
+        let page = index.since(at, STEP_FRAGMENTS);
+        at = page.last()?.counter() + 1;
+        Some(page)
+    });
+    pages.flatten().take_while(move |record| record.counter() < counters.end)
 }
 
 impl State {
@@ -257,6 +300,11 @@ impl State {
     pub fn receiving(&self, counters: Range<u64>) -> impl Iterator<Item = u64> {
         let held_back = self.unreserved.range(counters.clone());
         self.open.range(counters).chain(held_back).map(|(&counter, _)| counter)
+    }
+
+    /// The largest counter in the log, and the latest time there.
+    pub fn newest(&self) -> (u64, ServerTimestamp) {
+        (self.persisted.counter, self.persisted.server)
     }
 
     /// Tells where the log has a fragment from now on; `false` when it is not there any more.

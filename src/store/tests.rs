@@ -8,6 +8,7 @@ mod index;
 mod live;
 mod numbers;
 mod pins;
+mod records;
 mod retention;
 mod simulation;
 mod space;
