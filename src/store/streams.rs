@@ -291,7 +291,8 @@ impl State {
     pub fn delete(&mut self, segments: &Segments) -> impl Iterator<Item = Arc<OpenFragment>> {
         self.deleted = true;
         let nothing = Kept { from: u64::MAX, below: Vec::new() };
-        let dead = Dead { counters: vec![0..u64::MAX], bytes: self.space.bytes, fragments: 0 };
+        let (counters, bytes) = (nothing.gaps().collect(), self.space.bytes);
+        let dead = Dead { counters, bytes, fragments: 0 };
         self.expire(nothing, &dead, 0, segments);
         self.close_all()
     }

@@ -244,7 +244,10 @@ impl Database {
     pub fn close(&self) {
         self.show(None);
         let database = locked(&self.writing).take();
-        if let Err(error) = guarded(|| Ok(drop(database))) {
+        if let Err(error) = guarded(|| {
+            drop(database);
+            Ok(())
+        }) {
             tracing::debug!(error, "the index did not close");
         }
     }

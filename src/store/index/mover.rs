@@ -306,7 +306,8 @@ impl Mover {
 impl Unswept {
     fn everything(stream: StreamId) -> Self {
         let kept = Kept { from: u64::MAX, below: Vec::new() };
-        Self { stream, kept: Arc::new(kept), gaps: vec![0..u64::MAX] }
+        let gaps = kept.gaps().collect();
+        Self { stream, kept: Arc::new(kept), gaps }
     }
 }
 

@@ -70,9 +70,7 @@ impl Rows {
 
     /// The newest by number.
     pub fn newest_of_all(&self, scope: &Scope) -> Option<Record> {
-        self.search(scope, None, |rows| {
-            rows.backward(scope, scope.to, |record| ControlFlow::Break(record))
-        })
+        self.search(scope, None, |rows| rows.backward(scope, scope.to, ControlFlow::Break))
     }
 
     /// See [`super::Recent::list_by_server`].
