@@ -12,7 +12,7 @@
 //! - `commit`: the thread that makes many fragments durable with one sync; `twin`: re-sent ones
 //! - `held`: how much media is held in memory before it is durable
 //! - `fragments`: one stream; `fragment_writer`, `cursor`: how it is written and read
-//! - `catalog`: what streams exist
+//! - `catalog`: what streams exist, of media and of records
 //! - `kept`, `retention`: what of a stream has expired
 //! - `space`: what goes when space runs out, and the freeing of segments
 //! - [`check`]: verifies and repairs a store that nobody has open
@@ -37,6 +37,10 @@ mod twin;
 #[cfg(test)]
 mod tests;
 
+pub use catalog::{
+    CapacityMode, Closed, ConsumerInfo, Distribution, LogIds, QueueInfo, QueueStart, RecordCatalog,
+    RecordStreamInfo, ShardInfo,
+};
 pub use catalog::{Catalog, CatalogError, MAX_PINS, NewStream, Pin, StreamInfo, StreamStatus};
 pub use cursor::{Cursor, FragmentReader};
 pub use fragment_writer::FragmentWriter;
@@ -58,6 +62,7 @@ use bytes::Bytes;
 
 use crate::clock::Clock;
 use crate::types::{Millis, ServerTimestamp, StreamId};
+use catalog::KnownRecords;
 use commit::{Batch, Committer};
 use disk::{Disk, FileDisk};
 use held::HeldBytes;
@@ -113,6 +118,7 @@ impl Default for Options {
 /// An open store. All its methods may be called from any thread. Dropping it closes it.
 pub struct Store {
     catalog: Catalog,
+    record_catalog: RecordCatalog,
     streams: Arc<Streams>,
     committer: Arc<Committer>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -197,7 +203,10 @@ impl Store {
     ) -> Result<(Self, Batch, OpenReport), OpenError> {
         let database = disk.catalog().map_err(|e| OpenError::Catalog(e.to_string()))?;
         let known = Catalog::load(&database).map_err(|e| OpenError::Catalog(e.to_string()))?;
-        let mut recovering = Recovering::new(known.iter().map(|info| info.id));
+        let known_records =
+            KnownRecords::load(&database).map_err(|e| OpenError::Catalog(e.to_string()))?;
+        let logs = known_records.logs().into_keys();
+        let mut recovering = Recovering::new(known.iter().map(|info| info.id).chain(logs));
         let apply = |segments: &_, event| recovering.apply(segments, event);
         let recovered = recover(disk.clone(), limits, apply)?;
         let Recovered { segments, resume, torn_tail_bytes, damage } = recovered;
@@ -209,9 +218,12 @@ impl Store {
         let committer =
             Arc::new(Committer::new(segments.clone(), options.queue_bytes, held, durable));
         let streams = Arc::new(Streams::new(recovering, committer.clone(), clock.clone()));
-        let catalog = Catalog::new(database, known, streams.clone());
+        let database = Arc::new(database);
+        let catalog = Catalog::new(database.clone(), known, streams.clone());
+        let record_catalog = RecordCatalog::new(database, known_records, streams.clone());
         let store = Self {
             catalog,
+            record_catalog,
             streams: streams.clone(),
             committer: committer.clone(),
             threads: Mutex::default(),
@@ -237,6 +249,11 @@ impl Store {
     /// What streams exist.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
+    }
+
+    /// What record streams and queues exist.
+    pub fn record_catalog(&self) -> &RecordCatalog {
+        &self.record_catalog
     }
 
     /// The media of a stream that the catalog knows; `None` after its deletion.
@@ -287,7 +304,10 @@ impl Store {
     fn rules(&self, now: ServerTimestamp) -> BTreeMap<StreamId, Rule> {
         let keep = self.options.unretained_keep;
         let streams = self.catalog.list("", None, usize::MAX).into_iter();
-        streams.map(|info| (info.id, Rule::new(&info, now, keep))).collect()
+        let media = streams.map(|info| (info.id, Rule::new(&info, now, keep)));
+        let logs = self.record_catalog.logs().into_iter();
+        let records = logs.filter_map(|(id, hours)| Some((id, Rule::of_records(hours?, now))));
+        media.chain(records).collect()
     }
 
     fn expire(&self, id: StreamId, rule: &Rule, trims: &mut Vec<(Kind, Bytes)>) -> u64 {

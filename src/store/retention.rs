@@ -44,6 +44,12 @@ impl Rule {
         Self { horizon: now.minus(age), max_bytes: info.max_bytes, pins }
     }
 
+    /// The rule of a shard at the moment.
+    pub fn of_records(retention_hours: u32, now: ServerTimestamp) -> Self {
+        let age = Millis(HOUR.0 * u64::from(retention_hours));
+        Self { horizon: now.minus(age), max_bytes: None, pins: Arc::default() }
+    }
+
     fn pins(&self, record: &Record) -> bool {
         let at = self.pins.partition_point(|pin| pin.to < record.producer);
         let end = record.producer.plus(record.duration());
