@@ -13,6 +13,8 @@ pub use record_facts::{
 pub(super) use records::KnownRecords;
 pub use records::{LogIds, RecordCatalog};
 
+pub(super) mod shards;
+
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -21,6 +23,7 @@ use redb::{ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 
 use super::locked;
+use super::records::Shards;
 use super::streams::Streams;
 use crate::types::{Arn, ProducerTimestamp, ServerTimestamp, StreamId, StreamName};
 
@@ -43,6 +46,7 @@ pub struct Catalog {
     changing: Mutex<()>,
     streams: RwLock<BTreeMap<StreamName, Arc<StreamInfo>>>,
     media: Arc<Streams>,
+    shards: Arc<Shards>,
 }
 
 /// What a stream is created with.
@@ -221,10 +225,11 @@ impl Catalog {
         database: Arc<Database>,
         known: Vec<StreamInfo>,
         media: Arc<Streams>,
+        shards: Arc<Shards>,
     ) -> Self {
         let streams = known.into_iter().map(|info| (info.name().clone(), Arc::new(info)));
         let streams = RwLock::new(streams.collect());
-        Self { database, changing: Mutex::new(()), streams, media }
+        Self { database, changing: Mutex::new(()), streams, media, shards }
     }
 
     /// All streams in a database, which may be a new one.

@@ -12,8 +12,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::super::locked;
-use super::super::streams::Streams;
+use super::super::records::{ShardRetention, Shards};
 use super::record_facts::{QueueInfo, RecordStreamInfo};
+use super::shards::{ShardChanges, change_shards};
 use super::{COUNTERS, CatalogError, NEXT_ID, corrupted, database};
 use crate::types::{StreamId, StreamName};
 
@@ -40,8 +41,8 @@ trait Facts: Clone + Serialize + DeserializeOwned {
 
     fn id(&self) -> StreamId;
 
-    /// The logs that it has, with the hours that records are kept; `None` is for ever.
-    fn logs(&self) -> BTreeMap<StreamId, Option<u32>>;
+    /// The logs that it has, and how long each keeps its records.
+    fn logs(&self) -> BTreeMap<StreamId, ShardRetention>;
 }
 
 impl Facts for RecordStreamInfo {
@@ -51,8 +52,9 @@ impl Facts for RecordStreamInfo {
         self.id
     }
 
-    fn logs(&self) -> BTreeMap<StreamId, Option<u32>> {
-        self.shards.iter().map(|shard| (shard.log, Some(self.retention_hours))).collect()
+    fn logs(&self) -> BTreeMap<StreamId, ShardRetention> {
+        let retention = ShardRetention::Hours(self.retention_hours);
+        self.shards.iter().map(|shard| (shard.log, retention)).collect()
     }
 }
 
@@ -63,8 +65,8 @@ impl Facts for QueueInfo {
         self.id
     }
 
-    fn logs(&self) -> BTreeMap<StreamId, Option<u32>> {
-        BTreeMap::from([(self.id, None)])
+    fn logs(&self) -> BTreeMap<StreamId, ShardRetention> {
+        BTreeMap::from([(self.id, ShardRetention::UntilTrimmed)])
     }
 }
 
@@ -89,12 +91,6 @@ impl KnownRecords {
         };
         read().map_err(super::database)
     }
-
-    /// Every log of a shard or a queue, with the hours that records are kept; `None` is for ever.
-    pub fn logs(&self) -> BTreeMap<StreamId, Option<u32>> {
-        let of_streams = self.streams.iter().flat_map(Facts::logs);
-        of_streams.chain(self.queues.iter().flat_map(Facts::logs)).collect()
-    }
 }
 
 /// The catalog of record streams and queues.
@@ -103,7 +99,7 @@ pub struct RecordCatalog {
     /// Held during a change, so that changes follow each other; reads do not wait for their sync.
     changing: Mutex<()>,
     memory: RwLock<Memory>,
-    logs: Arc<Streams>,
+    shards: Arc<Shards>,
 }
 
 #[derive(Default)]
@@ -125,12 +121,12 @@ impl RecordCatalog {
     pub(in crate::store) fn new(
         database: Arc<redb::Database>,
         known: KnownRecords,
-        logs: Arc<Streams>,
+        shards: Arc<Shards>,
     ) -> Self {
         let mut memory = Memory::default();
         known.streams.into_iter().for_each(|info| memory.insert(&Arc::new(info)));
         memory.queues = known.queues.into_iter().map(|info| (info.id, Arc::new(info))).collect();
-        Self { database, changing: Mutex::default(), memory: RwLock::new(memory), logs }
+        Self { database, changing: Mutex::default(), memory: RwLock::new(memory), shards }
     }
 
     /// A stream by name.
@@ -156,14 +152,6 @@ impl RecordCatalog {
     /// All queues, in the order of creation.
     pub fn queues(&self) -> Vec<Arc<QueueInfo>> {
         self.read(|memory| memory.queues.values().cloned().collect())
-    }
-
-    /// Every log of a shard or a queue, with the hours that records are kept; `None` is for ever.
-    pub(in crate::store) fn logs(&self) -> BTreeMap<StreamId, Option<u32>> {
-        self.read(|memory| {
-            let of_streams = memory.streams.values().flat_map(|info| info.logs());
-            of_streams.chain(memory.queues.values().flat_map(|info| info.logs())).collect()
-        })
     }
 
     /// Creates the stream that `make` describes, which must bear `name`; exactly one of several
@@ -202,7 +190,6 @@ impl RecordCatalog {
         };
         let info = Arc::new(self.write(Some(&*current), apply)?);
         self.publish(|memory| memory.insert(&info));
-        self.drop_logs(&*current, Some(&*info));
         Ok(info)
     }
 
@@ -223,7 +210,6 @@ impl RecordCatalog {
             memory.names.remove(&info.id);
             memory.streams.remove(name)
         });
-        self.drop_logs(&*info, None);
         Ok(())
     }
 
@@ -266,43 +252,33 @@ impl RecordCatalog {
         let info = self.queue(id).ok_or(CatalogError::NotFound)?;
         self.remove(&*info)?;
         self.publish(|memory| memory.queues.remove(&id));
-        self.drop_logs(&*info, None);
         Ok(())
     }
 
-    /// Writes what `make` makes, and makes the logs that `before` did not have.
+    /// Writes what `make` makes, and lets the logs follow from those that `before` had.
     fn write<T: Facts, E: From<CatalogError>>(
         &self,
         before: Option<&T>,
         make: impl FnOnce(&mut LogIds) -> Result<T, E>,
     ) -> Result<T, E> {
-        let change = self.database.begin_write().map_err(|error| database(error.into()))?;
-        let mut ids = LogIds(next_id(&change).map_err(database)?);
-        let facts = make(&mut ids)?;
-        store(&change, &facts, ids.0).map_err(database)?;
-        change.commit().map_err(|error| database(error.into()))?;
-        let had = before.map(Facts::logs).unwrap_or_default();
-        for log in facts.logs().into_keys().filter(|log| !had.contains_key(log)) {
-            self.logs.create(log);
-        }
-        Ok(facts)
+        change_shards(&self.database, &self.shards, |change, shards| {
+            let mut ids = LogIds(next_id(change).map_err(database)?);
+            let facts = make(&mut ids)?;
+            store(change, &facts, ids.0).map_err(database)?;
+            let had = before.map(Facts::logs).unwrap_or_default();
+            change_logs(shards, &had, &facts.logs()).map_err(database)?;
+            Ok(facts)
+        })
     }
 
     fn remove<T: Facts>(&self, facts: &T) -> Result<(), CatalogError> {
-        let remove = || -> Result<(), redb::Error> {
-            let change = self.database.begin_write()?;
-            change.open_table(T::TABLE)?.remove(facts.id().0)?;
-            Ok(change.commit()?)
-        };
-        remove().map_err(database)
-    }
-
-    /// Deletes the logs that `after` does not have any more.
-    fn drop_logs<T: Facts>(&self, before: &T, after: Option<&T>) {
-        let kept = after.map(Facts::logs).unwrap_or_default();
-        for log in before.logs().into_keys().filter(|log| !kept.contains_key(log)) {
-            self.logs.delete(log);
-        }
+        change_shards(&self.database, &self.shards, |change, shards| {
+            let mut remove = || {
+                change.open_table(T::TABLE)?.remove(facts.id().0)?;
+                change_logs(shards, &facts.logs(), &BTreeMap::new())
+            };
+            remove().map_err(database)
+        })
     }
 
     fn read<T>(&self, read: impl FnOnce(&Memory) -> T) -> T {
@@ -318,6 +294,22 @@ fn next_id(change: &WriteTransaction) -> Result<u32, redb::Error> {
     let counters = change.open_table(COUNTERS)?;
     let next = counters.get(NEXT_ID)?.map_or(1, |id| id.value());
     Ok(next)
+}
+
+fn change_logs(
+    shards: &mut ShardChanges<'_>,
+    before: &BTreeMap<StreamId, ShardRetention>,
+    after: &BTreeMap<StreamId, ShardRetention>,
+) -> Result<(), redb::Error> {
+    for (&log, &retention) in after {
+        match before.get(&log) {
+            None => shards.adopt(log, retention)?,
+            Some(had) if *had != retention => shards.retain(log, retention)?,
+            Some(_) => {}
+        }
+    }
+    let gone = before.keys().filter(|log| !after.contains_key(log));
+    gone.copied().try_for_each(|log| shards.delete(log))
 }
 
 fn store<T: Facts>(change: &WriteTransaction, facts: &T, next_id: u32) -> Result<(), redb::Error> {
