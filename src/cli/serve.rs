@@ -18,6 +18,7 @@ use tracing_subscriber::EnvFilter;
 use super::Failure;
 use crate::api::keys::{CREDENTIALS_FILE, KeyRing};
 use crate::api::media::{Files, Readers};
+use crate::api::records::Gate;
 use crate::api::server::Server;
 use crate::api::{App, AppState};
 use crate::clock::Clock;
@@ -219,6 +220,7 @@ fn open(config: Config, disk: Arc<dyn Disk>) -> Result<AppState, Failure> {
         tracing::warn!("authentication is off: everybody on this machine may do everything");
     }
     let files = Files::open(&config).map_err(|error| format!("folder for uploads: {error}"))?;
+    let gate = Gate::new(config.http.max_large_bodies);
     Ok(Arc::new(App {
         config,
         store: Arc::new(store),
@@ -227,6 +229,7 @@ fn open(config: Config, disk: Arc<dyn Disk>) -> Result<AppState, Failure> {
         metrics: Metrics::default(),
         readers: Readers::default(),
         files,
+        gate,
         packager: Packager::new(package::Options::default()),
         shutdown: CancellationToken::new(),
     }))
