@@ -1,4 +1,19 @@
 //! What streams exist: small facts in a transactional database, kept in memory for reading.
+//!
+//! Here: media streams. `records`: record streams and queues, by the facts in `record_facts`.
+
+mod as_json;
+mod record_facts;
+mod records;
+
+pub use record_facts::{
+    CapacityMode, Closed, ConsumerInfo, Distribution, QueueInfo, QueueStart, RecordStreamInfo,
+    ShardInfo,
+};
+pub(super) use records::KnownRecords;
+pub use records::{LogIds, RecordCatalog};
+
+pub(super) mod shards;
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -8,6 +23,7 @@ use redb::{ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 
 use super::locked;
+use super::records::Shards;
 use super::streams::Streams;
 use crate::types::{Arn, ProducerTimestamp, ServerTimestamp, StreamId, StreamName};
 
@@ -25,11 +41,12 @@ type Database = redb::Database;
 
 /// The catalog of streams. Reads are from memory; each change is one durable transaction.
 pub struct Catalog {
-    database: Database,
+    database: Arc<Database>,
     /// Held during a change, so that changes follow each other; reads do not wait for their sync.
     changing: Mutex<()>,
     streams: RwLock<BTreeMap<StreamName, Arc<StreamInfo>>>,
     media: Arc<Streams>,
+    shards: Arc<Shards>,
 }
 
 /// What a stream is created with.
@@ -204,10 +221,15 @@ impl Catalog {
     }
 
     /// The catalog over a database whose streams are in `known`.
-    pub(super) fn new(database: Database, known: Vec<StreamInfo>, media: Arc<Streams>) -> Self {
+    pub(super) fn new(
+        database: Arc<Database>,
+        known: Vec<StreamInfo>,
+        media: Arc<Streams>,
+        shards: Arc<Shards>,
+    ) -> Self {
         let streams = known.into_iter().map(|info| (info.name().clone(), Arc::new(info)));
         let streams = RwLock::new(streams.collect());
-        Self { database, changing: Mutex::new(()), streams, media }
+        Self { database, changing: Mutex::new(()), streams, media, shards }
     }
 
     /// All streams in a database, which may be a new one.

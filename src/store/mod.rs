@@ -12,7 +12,8 @@
 //! - `commit`: the thread that makes many fragments durable with one sync; `twin`: re-sent ones
 //! - `held`: how much media is held in memory before it is durable
 //! - `fragments`: one stream; `fragment_writer`, `cursor`: how it is written and read
-//! - `catalog`: what streams exist
+//! - `records`: one shard of records
+//! - `catalog`: what streams and shards exist, of media and of records
 //! - `kept`, `retention`: what of a stream has expired
 //! - `space`: what goes when space runs out, and the freeing of segments
 //! - [`check`]: verifies and repairs a store that nobody has open
@@ -28,6 +29,7 @@ mod held;
 mod index;
 mod kept;
 mod log;
+mod records;
 mod retention;
 mod space;
 mod streams;
@@ -37,6 +39,10 @@ mod twin;
 #[cfg(test)]
 mod tests;
 
+pub use catalog::{
+    CapacityMode, Closed, ConsumerInfo, Distribution, LogIds, QueueInfo, QueueStart, RecordCatalog,
+    RecordStreamInfo, ShardInfo,
+};
 pub use catalog::{Catalog, CatalogError, MAX_PINS, NewStream, Pin, StreamInfo, StreamStatus};
 pub use cursor::{Cursor, FragmentReader};
 pub use fragment_writer::FragmentWriter;
@@ -46,6 +52,10 @@ pub use fragments::{
 
 pub use held::Receiving;
 pub use log::entry::FormatId;
+pub use records::{
+    Append, Appended, Backlog, MAX_APPEND_BYTES, ReadLimit, RecordsError, ShardLog, ShardRetention,
+    Span, StoredRecord,
+};
 pub use space::SpaceReport;
 
 use std::collections::BTreeMap;
@@ -58,6 +68,7 @@ use bytes::Bytes;
 
 use crate::clock::Clock;
 use crate::types::{Millis, ServerTimestamp, StreamId};
+use catalog::KnownRecords;
 use commit::{Batch, Committer};
 use disk::{Disk, FileDisk};
 use held::HeldBytes;
@@ -65,6 +76,7 @@ use log::entry::Kind;
 use log::recovery::{RecoverError, Recovered, recover};
 use log::segment::Limits;
 use log::{prepare, writer::Writer};
+use records::Shards;
 use retention::{Expired, Rule};
 use space::Emptying;
 use streams::{Recovering, Streams};
@@ -87,6 +99,8 @@ pub struct Options {
     /// Bytes of media that may be held in memory before they are durable, over all producers; see
     /// [`MediaStream::receiving`].
     pub held_bytes: u64,
+    /// Bytes of the newest records of all shards that are kept in memory for readers at the tail.
+    pub record_cache_bytes: u64,
     /// How long a stream with a retention of zero hours keeps fragments for its live readers.
     pub unretained_keep: Millis,
     /// Bytes that all segment files may take together.
@@ -103,6 +117,7 @@ impl Default for Options {
             spare_segments: 8,
             queue_bytes: 128 << 20,
             held_bytes: 512 << 20,
+            record_cache_bytes: 64 << 20,
             unretained_keep: Millis(5 * 60_000),
             quota: None,
             floor: 0,
@@ -113,7 +128,9 @@ impl Default for Options {
 /// An open store. All its methods may be called from any thread. Dropping it closes it.
 pub struct Store {
     catalog: Catalog,
+    record_catalog: RecordCatalog,
     streams: Arc<Streams>,
+    shards: Arc<Shards>,
     committer: Arc<Committer>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     disk: Arc<dyn Disk>,
@@ -153,7 +170,7 @@ pub struct OpenReport {
     pub torn_tail_bytes: u64,
     /// Damaged ranges in the middle of the log, in words.
     pub damage: Vec<String>,
-    /// Fragments found.
+    /// Fragments and runs of records found.
     pub fragments: u64,
 }
 
@@ -197,7 +214,12 @@ impl Store {
     ) -> Result<(Self, Batch, OpenReport), OpenError> {
         let database = disk.catalog().map_err(|e| OpenError::Catalog(e.to_string()))?;
         let known = Catalog::load(&database).map_err(|e| OpenError::Catalog(e.to_string()))?;
-        let mut recovering = Recovering::new(known.iter().map(|info| info.id));
+        let known_records =
+            KnownRecords::load(&database).map_err(|e| OpenError::Catalog(e.to_string()))?;
+        let shards =
+            catalog::shards::load(&database).map_err(|e| OpenError::Catalog(e.to_string()))?;
+        let ids = known.iter().map(|info| info.id).chain(shards.iter().map(|(id, _)| *id));
+        let mut recovering = Recovering::new(ids);
         let apply = |segments: &_, event| recovering.apply(segments, event);
         let recovered = recover(disk.clone(), limits, apply)?;
         let Recovered { segments, resume, torn_tail_bytes, damage } = recovered;
@@ -209,10 +231,15 @@ impl Store {
         let committer =
             Arc::new(Committer::new(segments.clone(), options.queue_bytes, held, durable));
         let streams = Arc::new(Streams::new(recovering, committer.clone(), clock.clone()));
-        let catalog = Catalog::new(database, known, streams.clone());
+        let shards = Arc::new(Shards::new(shards, streams.clone(), options.record_cache_bytes));
+        let database = Arc::new(database);
+        let catalog = Catalog::new(database.clone(), known, streams.clone(), shards.clone());
+        let record_catalog = RecordCatalog::new(database, known_records, shards.clone());
         let store = Self {
             catalog,
+            record_catalog,
             streams: streams.clone(),
+            shards,
             committer: committer.clone(),
             threads: Mutex::default(),
             disk,
@@ -239,12 +266,22 @@ impl Store {
         &self.catalog
     }
 
+    /// What record streams and queues exist.
+    pub fn record_catalog(&self) -> &RecordCatalog {
+        &self.record_catalog
+    }
+
     /// The media of a stream that the catalog knows; `None` after its deletion.
     pub fn media(&self, id: StreamId) -> Option<Arc<MediaStream>> {
         self.streams.get(id)
     }
 
-    /// Applies each stream's retention and the store's limits once: what goes is unfindable at
+    /// The records of a shard that the catalog knows; `None` after its deletion.
+    pub fn shard(&self, id: StreamId) -> Option<Arc<ShardLog>> {
+        self.shards.get(id)
+    }
+
+    /// Applies each stream's and shard's retention and the store's limits once: what goes is unfindable at
     /// once, and segments that hold nothing live any more are recycled. Blocks, for a while when
     /// much has expired; producers are not held up by it.
     pub fn enforce_retention(&self) {
@@ -287,13 +324,19 @@ impl Store {
     fn rules(&self, now: ServerTimestamp) -> BTreeMap<StreamId, Rule> {
         let keep = self.options.unretained_keep;
         let streams = self.catalog.list("", None, usize::MAX).into_iter();
-        streams.map(|info| (info.id, Rule::new(&info, now, keep))).collect()
+        let streams = streams.map(|info| (info.id, Rule::new(&info, now, keep)));
+        let shards = self.shards.all().into_iter();
+        let shards = shards.map(|shard| (shard.id(), Rule::of_shard(shard.retention(), now)));
+        streams.chain(shards).collect()
     }
 
     fn expire(&self, id: StreamId, rule: &Rule, trims: &mut Vec<(Kind, Bytes)>) -> u64 {
         let Some(stream) = self.media(id) else { return 0 };
         let Expired { fragments, trim } = retention::expire(&stream, rule);
         trims.extend(trim);
+        if let Some(shard) = self.shards.get(id).filter(|_| fragments > 0) {
+            shard.forget_expired();
+        }
         fragments
     }
 
