@@ -43,6 +43,7 @@ pub use streams::{blocking, find_stream};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::records::RecordStreams;
 use crate::serve::package::Packager;
 use crate::store::Store;
 use crate::types::Millis;
@@ -64,6 +65,8 @@ pub struct App {
     pub readers: media::Readers,
     /// The files that are being uploaded.
     pub files: media::Files,
+    /// The record streams of the store.
+    pub records: RecordStreams,
     /// What bounds the requests of record streams.
     pub gate: records::Gate,
     /// Makes segments for players, and keeps the newest.

@@ -24,6 +24,7 @@ use crate::api::{App, AppState};
 use crate::clock::Clock;
 use crate::config::{Config, Flag, LogFormat, Switch};
 use crate::metrics::Metrics;
+use crate::records::{self, RecordStreams};
 use crate::serve::package::{self, Packager};
 use crate::store::disk::{Disk, FileDisk};
 use crate::store::{OpenError, Options, Store};
@@ -221,10 +222,13 @@ fn open(config: Config, disk: Arc<dyn Disk>) -> Result<AppState, Failure> {
         tracing::warn!("authentication is off: everybody on this machine may do everything");
     }
     let files = Files::open(&config).map_err(|error| format!("folder for uploads: {error}"))?;
+    let store = Arc::new(store);
+    let records = RecordStreams::new(store.clone(), clock.clone(), records::Options::default());
     let gate = Gate::new(config.http.max_large_bodies);
     Ok(Arc::new(App {
         config,
-        store: Arc::new(store),
+        store,
+        records,
         clock,
         keys,
         metrics: Metrics::default(),

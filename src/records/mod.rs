@@ -35,7 +35,10 @@ pub use iterator::{ShardIterator, StartingPosition};
 pub use payload::{PartitionKey, Payload};
 pub use sequence::SequenceNumber;
 pub use shard::{ReshardError, ShardFilter};
-pub use streams::{AccountLimits, NewRecordStream, ShardPage, StreamPage};
+pub use streams::{
+    AccountLimits, MAX_RETENTION_HOURS, MIN_MAX_RECORD_KIB, MIN_RETENTION_HOURS, NewRecordStream,
+    ShardPage, StreamPage,
+};
 
 use std::sync::Arc;
 

@@ -5,10 +5,15 @@ use std::borrow::Cow;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
+use serde::Serialize;
+
+use super::Call;
 use crate::api::error::ERROR_TYPE;
 use crate::api::{ApiError, ErrorKind};
+use crate::records::iterator::ITERATOR_LIFE;
+use crate::records::{MAX_RETENTION_HOURS, MIN_RETENTION_HOURS, RecordsError};
+use crate::types::StreamName;
 use crate::wire::records::Format;
-use serde::Serialize;
 
 /// A refusal on its way to the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +52,6 @@ kinds! {
     DryRun "DryRunOperationException",
     ExpiredIterator "ExpiredIteratorException",
     ExpiredNextToken "ExpiredNextTokenException",
-    Internal "InternalFailureException",
     InvalidArgument "InvalidArgumentException",
     KeyNotFound "KMSNotFoundException",
     LimitExceeded "LimitExceededException",
@@ -105,12 +109,85 @@ impl Kind {
     /// 400 for all but our own faults.
     pub(super) const fn status(self) -> StatusCode {
         match self {
-            Self::Internal | Self::FrontDoor(ErrorKind::Internal) => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            Self::FrontDoor(ErrorKind::Internal) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::FrontDoor(ErrorKind::Unavailable) => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
         }
+    }
+}
+
+impl Call {
+    /// What a client is told of the domain's refusal, in the words of AWS where they are known.
+    pub(super) fn failure(&self, error: RecordsError) -> Failure {
+        use RecordsError as E;
+        let account = self.account();
+        match error {
+            E::NoSuchStream(name) => self.no_stream(&name),
+            E::StreamExists(name) => Failure::new(
+                Kind::ResourceInUse,
+                format!("Stream {name} under account {account} already exists."),
+            ),
+            E::NoSuchShard { stream, shard } => self.no_shard(&stream, &shard),
+            E::NoSuchConsumer { stream, consumer } => Failure::not_found(format!(
+                "Consumer {consumer} of stream {stream} under account {account} not found."
+            )),
+            E::ConsumerExists { stream, consumer } => Failure::new(
+                Kind::ResourceInUse,
+                format!(
+                    "Consumer {consumer} of stream {stream} under account {account} already exists."
+                ),
+            ),
+            E::HasConsumers(name) => Failure::new(
+                Kind::ResourceInUse,
+                format!(
+                    "Stream {name} under account {account} has consumers. Deregister them, or set \
+                     EnforceConsumerDeletion."
+                ),
+            ),
+            E::HasQueues(name) => Failure::new(
+                Kind::ResourceInUse,
+                format!("Stream {name} under account {account} has queues. Delete them first."),
+            ),
+            E::Reshard { stream, reason } => {
+                Failure::invalid(format!("Stream {stream} under account {account}: {reason}."))
+            }
+            E::Scale { stream, open, target } => Failure::invalid(format!(
+                "Stream {stream} under account {account} has {open} open shards. It can be scaled to \
+                 at most twice and at least half of them at a time, not to {target}."
+            )),
+            E::Retention { stream, kept, asked, change } => Failure::invalid(format!(
+                "Stream {stream} under account {account} keeps records for {kept} hours. \
+                 {asked} hours are no {change} of that, or not between {MIN_RETENTION_HOURS} and \
+                 {MAX_RETENTION_HOURS}."
+            )),
+            E::OnDemand(stream) => Failure::invalid(format!(
+                "The shards of stream {stream} under account {account} cannot be changed: its mode \
+                 is ON_DEMAND."
+            )),
+            E::ForeignSequenceNumber { stream, shard } => Failure::invalid(format!(
+                "The sequence number is not one of shard {shard} in stream {stream} under account \
+                 {account}."
+            )),
+            E::Limit(limit) => {
+                Failure::new(Kind::LimitExceeded, format!("Limit reached: {limit}."))
+            }
+            E::ExpiredIterator { issued, now } => Failure::new(
+                Kind::ExpiredIterator,
+                format!(
+                    "Iterator expired. The iterator was created at time {issued} while right now \
+                     it is {now} which is further in the future than the tolerated delay of {} \
+                     milliseconds.",
+                    ITERATOR_LIFE.0
+                ),
+            ),
+            E::Database(_) => Failure::internal(error),
+        }
+    }
+
+    /// A stream that does not exist.
+    pub(super) fn no_stream(&self, name: &StreamName) -> Failure {
+        let account = self.account();
+        Failure::not_found(format!("Stream {name} under account {account} not found."))
     }
 }
 

@@ -8,11 +8,27 @@
 
 mod account;
 mod channels;
+mod consumers;
+mod create_stream;
+mod delete_stream;
+mod describe_stream;
+mod encryption;
 mod error;
+mod facts;
 mod front_door;
+mod list_shards;
+mod list_streams;
+mod names;
 mod operations;
+mod policies;
+mod queues;
+mod reshard;
+mod settings;
+mod tags;
+mod tokens;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -28,6 +44,7 @@ use tokio::sync::Semaphore;
 
 use super::observe::Operation;
 use super::{AppState, auth};
+use crate::records::{RecordStreams, RecordsError};
 use crate::wire::records::Format;
 use crate::wire::records::rule::{Value, problems};
 use error::{Failure, Kind};
@@ -128,6 +145,18 @@ impl Call {
             return Err(Failure::new(Kind::Validation, problems));
         }
         Ok(operation(self, input).await?.into_response(format))
+    }
+}
+
+impl Call {
+    /// Changes the catalog, on a thread that may wait for the disk.
+    async fn change<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&RecordStreams) -> Result<T, RecordsError> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let app = Arc::clone(&self.app);
+        let done = tokio::task::spawn_blocking(move || work(&app.records)).await;
+        done.map_err(Failure::internal)?.map_err(|error| self.failure(error))
     }
 }
 

@@ -4,7 +4,10 @@
 use axum::response::Response;
 
 use super::error::{Failure, Kind};
-use super::{Call, account, channels};
+use super::{
+    Call, account, channels, consumers, create_stream, delete_stream, describe_stream, encryption,
+    list_shards, list_streams, policies, reshard, settings, tags,
+};
 
 /// How far an operation goes here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,13 +49,46 @@ macro_rules! operations {
 }
 
 operations! {
+    Works AddTagsToStream: tags::add_to_stream;
     Refused CreateChannel: channels::create;
+    Works CreateStream: create_stream::create_stream;
+    Works DecreaseStreamRetentionPeriod: settings::decrease_retention;
     Refused DeleteChannel: channels::find;
+    Kept DeleteResourcePolicy: policies::delete;
+    Works DeleteStream: delete_stream::delete_stream;
+    Works DeregisterStreamConsumer: consumers::deregister;
     Works DescribeAccountSettings: account::describe;
     Refused DescribeChannel: channels::find;
+    Works DescribeLimits: settings::describe_limits;
+    Works DescribeStream: describe_stream::describe_stream;
+    Works DescribeStreamConsumer: consumers::describe;
+    Works DescribeStreamSummary: describe_stream::describe_stream_summary;
+    Kept DisableEnhancedMonitoring: settings::disable_monitoring;
+    Kept EnableEnhancedMonitoring: settings::enable_monitoring;
+    Kept GetResourcePolicy: policies::get;
+    Works IncreaseStreamRetentionPeriod: settings::increase_retention;
     Refused ListChannels: channels::list;
+    Works ListShards: list_shards::list_shards;
+    Works ListStreamConsumers: consumers::list;
+    Works ListStreams: list_streams::list_streams;
+    Works ListTagsForResource: tags::list;
+    Works ListTagsForStream: tags::list_for_stream;
+    Works MergeShards: reshard::merge_shards;
+    Kept PutResourcePolicy: policies::put;
+    Works RegisterStreamConsumer: consumers::register;
+    Works RemoveTagsFromStream: tags::remove_from_stream;
+    Works SplitShard: reshard::split_shard;
+    Refused StartStreamEncryption: encryption::start;
+    Refused StopStreamEncryption: encryption::stop;
+    Works TagResource: tags::add;
+    Works UntagResource: tags::remove;
     Refused UpdateAccountSettings: account::update;
     Refused UpdateChannel: channels::find;
+    Works UpdateMaxRecordSize: settings::update_max_record_size;
+    Works UpdateShardCount: reshard::update_shard_count;
+    Works UpdateStreamMode: settings::update_mode;
+    Works UpdateStreamRecordDistributionStrategy: settings::update_distribution;
+    Kept UpdateStreamWarmThroughput: settings::update_warm_throughput;
 }
 
 /// The operation of that name.
