@@ -101,6 +101,8 @@ pub struct StoreConfig {
     /// Bytes of media that all producers together may have sent before it is durable. Beyond it
     /// they wait for the disk, but for one fragment that may always get complete.
     pub held_bytes: u64,
+    /// Bytes of the newest records of all shards that are kept in memory, for consumers at the tail.
+    pub record_cache_bytes: u64,
     /// How long a stream without retention keeps fragments for its live readers. AWS: 5 minutes.
     pub unretained_seconds: u64,
     /// How often retention is enforced, besides each time when the log has grown by a segment.
@@ -242,6 +244,7 @@ impl Default for StoreConfig {
             spare_segments: 8,
             queue_bytes: 128 * MIB,
             held_bytes: 512 * MIB,
+            record_cache_bytes: 64 * MIB,
             unretained_seconds: 5 * 60,
             retention_interval_seconds: 30,
             quota_bytes: 0,

@@ -195,6 +195,7 @@ fn open(config: Config, disk: Arc<dyn Disk>) -> Result<AppState, Failure> {
         spare_segments: store.spare_segments,
         queue_bytes: store.queue_bytes,
         held_bytes: store.held_bytes,
+        record_cache_bytes: store.record_cache_bytes,
         unretained_keep: Millis(store.unretained_seconds.saturating_mul(1000)),
         quota: (store.quota_bytes > 0).then_some(store.quota_bytes),
         floor: store.min_free_bytes,

@@ -1,5 +1,7 @@
 //! What streams exist: small facts in a transactional database, kept in memory for reading.
 
+pub(super) mod shards;
+
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -8,6 +10,7 @@ use redb::{ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 
 use super::locked;
+use super::records::Shards;
 use super::streams::Streams;
 use crate::types::{Arn, ProducerTimestamp, ServerTimestamp, StreamId, StreamName};
 
@@ -30,6 +33,7 @@ pub struct Catalog {
     changing: Mutex<()>,
     streams: RwLock<BTreeMap<StreamName, Arc<StreamInfo>>>,
     media: Arc<Streams>,
+    shards: Arc<Shards>,
 }
 
 /// What a stream is created with.
@@ -204,10 +208,15 @@ impl Catalog {
     }
 
     /// The catalog over a database whose streams are in `known`.
-    pub(super) fn new(database: Database, known: Vec<StreamInfo>, media: Arc<Streams>) -> Self {
+    pub(super) fn new(
+        database: Database,
+        known: Vec<StreamInfo>,
+        media: Arc<Streams>,
+        shards: Arc<Shards>,
+    ) -> Self {
         let streams = known.into_iter().map(|info| (info.name().clone(), Arc::new(info)));
         let streams = RwLock::new(streams.collect());
-        Self { database, changing: Mutex::new(()), streams, media }
+        Self { database, changing: Mutex::new(()), streams, media, shards }
     }
 
     /// All streams in a database, which may be a new one.

@@ -20,6 +20,7 @@ use super::index::Record;
 use super::log::entry::{FragmentEntry, Kind, Lsn};
 use super::log::segment::Segments;
 use super::log::writer::Writer;
+use super::records::{PlacedRun, ShardLog};
 use super::streams::Streams;
 use super::tail::Fate;
 use super::twin;
@@ -49,6 +50,8 @@ pub struct Committer {
     /// See [`Writer::recyclable_before`].
     recyclable_before: AtomicU64,
     durable: AtomicU64,
+    /// Bytes of records that were handed over and are not settled.
+    run_bytes: AtomicU64,
     /// Tells that the log took another segment, or found none.
     pub grown: Notify,
     /// Fragments that were refused for want of space.
@@ -66,9 +69,21 @@ struct Queue {
 #[derive(Debug)]
 enum Request {
     Fragment(Finished),
-    Trims { trims: Vec<(Kind, Bytes)>, done: Done },
-    Copy { copy: Copy, done: Done },
-    Reserve { stream: Arc<MediaStream>, counter: u64 },
+    Trims {
+        trims: Vec<(Kind, Bytes)>,
+        done: Done,
+    },
+    Copy {
+        copy: Copy,
+        done: Done,
+    },
+    Reserve {
+        stream: Arc<MediaStream>,
+        counter: u64,
+    },
+    /// The shard has records for a run. They are taken when the batch is made: all that came
+    /// until then are one run.
+    Run(Arc<ShardLog>),
 }
 
 /// Where a thread that waits is told of the outcome.
@@ -104,6 +119,21 @@ pub struct Finished {
     pub done: oneshot::Sender<Result<FragmentInfo, PersistError>>,
 }
 
+/// Bytes of records on their way into the log; they count until this is dropped.
+#[derive(Debug)]
+pub struct HeldRun {
+    committer: Arc<Committer>,
+    bytes: u64,
+    _held: Held,
+}
+
+impl Drop for HeldRun {
+    fn drop(&mut self) {
+        // Who waits for room is woken once the whole batch is settled.
+        self.committer.run_bytes.fetch_sub(self.bytes, Ordering::AcqRel);
+    }
+}
+
 impl Committer {
     /// A committer whose thread is not running yet.
     pub fn new(
@@ -122,6 +152,7 @@ impl Committer {
             poison: OnceLock::new(),
             recyclable_before: AtomicU64::new(0),
             durable: AtomicU64::new(durable),
+            run_bytes: AtomicU64::new(0),
             grown: Notify::new(),
             refused: AtomicU64::new(0),
         }
@@ -130,6 +161,17 @@ impl Committer {
     /// Hands over a fragment.
     pub fn append(&self, fragment: Finished) {
         self.push(Request::Fragment(fragment));
+    }
+
+    /// Counts bytes of records as handed over, until the result is dropped.
+    pub fn hold_run(self: &Arc<Self>, bytes: u64) -> HeldRun {
+        self.run_bytes.fetch_add(bytes, Ordering::AcqRel);
+        HeldRun { committer: self.clone(), bytes, _held: self.held.hold(bytes) }
+    }
+
+    /// Tells that a shard has records for a run; they are told the outcome.
+    pub fn append_run(&self, shard: Arc<ShardLog>) {
+        self.push(Request::Run(shard));
     }
 
     /// Asks for `counter` to be logged as given out, so that no later opening gives it again.
@@ -167,12 +209,18 @@ impl Committer {
 
     fn has_room(&self) -> bool {
         let queue = locked(&self.queue);
-        queue.closing || queue.bytes < self.queue_limit
+        let bytes = queue.bytes + self.run_bytes.load(Ordering::Acquire);
+        queue.closing || bytes < self.queue_limit
     }
 
     /// Why nothing is written any more, if so.
     pub fn poisoned(&self) -> Option<String> {
         self.poison.get().cloned()
+    }
+
+    /// Fails when nothing is written any more.
+    pub fn accepts(&self) -> Result<(), PersistError> {
+        self.poisoned().map_or(Ok(()), |reason| Err(PersistError::Poisoned(reason)))
     }
 
     /// Segments before this position may go once nothing in them is findable.
@@ -203,6 +251,11 @@ impl Committer {
         self.wanted.notify_one();
     }
 
+    /// Hands over again what was not done in one go.
+    fn push_rest(&self, request: Request) {
+        locked(&self.queue).requests.push_back(request);
+    }
+
     /// Waits for requests; `false` when there will be no more.
     fn wait_for_requests(&self) -> bool {
         let mut queue = locked(&self.queue);
@@ -218,10 +271,11 @@ impl Committer {
     /// The requests of the next batch, and their bytes.
     fn take(&self) -> (Vec<Request>, u64) {
         let mut queue = locked(&self.queue);
-        let (mut requests, mut bytes) = (Vec::new(), 0);
-        while bytes < MAX_BATCH_BYTES {
+        let (mut requests, mut bytes, mut run_bytes) = (Vec::new(), 0, 0);
+        while bytes + run_bytes < MAX_BATCH_BYTES {
             let Some(request) = queue.requests.pop_front() else { break };
             bytes += request.bytes();
+            run_bytes += request.run_bytes();
             requests.push(request);
         }
         (requests, bytes)
@@ -238,18 +292,25 @@ fn closed() -> PersistError {
 }
 
 impl Request {
+    /// Bytes that [`Queue::bytes`] counts.
     fn bytes(&self) -> u64 {
         match self {
             Self::Fragment(fragment) => fragment.entry.body_len(),
             Self::Copy { copy, .. } => copy.entry.body_len(),
-            Self::Reserve { .. } | Self::Trims { .. } => 0,
+            Self::Reserve { .. } | Self::Trims { .. } | Self::Run(_) => 0,
         }
+    }
+
+    /// Bytes that [`Committer::hold_run`] counts, about: more may come until they are taken.
+    fn run_bytes(&self) -> u64 {
+        if let Self::Run(shard) = self { shard.run_bytes() } else { 0 }
     }
 
     fn fail(self, error: PersistError) {
         match self {
             Self::Fragment(fragment) => fragment.fail(error),
             Self::Reserve { stream, .. } => stream.reservation_failed(),
+            Self::Run(shard) => shard.fail(&error),
             // Nobody listens when the caller gave up waiting.
             Self::Trims { done, .. } | Self::Copy { done, .. } => drop(done.send(Err(error))),
         }
@@ -303,6 +364,7 @@ pub struct Batch {
     /// Where in `placed` a fragment that looks the same is.
     by_key: HashMap<twin::Key, usize>,
     copies: Vec<(Copy, Lsn)>,
+    runs: Vec<(PlacedRun, Lsn)>,
     /// Who waits for what was placed.
     told: Vec<Done>,
     /// Waiting for a free segment was in vain, and would be again.
@@ -328,6 +390,7 @@ impl Batch {
             by_key: HashMap::new(),
             reserved: Vec::new(),
             copies: Vec::new(),
+            runs: Vec::new(),
             told: Vec::new(),
             starved: false,
         }
@@ -381,6 +444,7 @@ impl Batch {
         }
         match request {
             Request::Fragment(fragment) => self.place_fragment(fragment),
+            Request::Run(shard) => self.place_run(shard),
             Request::Reserve { stream, counter } => match self.make_room(0) {
                 Ok(()) => {
                     self.writer.place(Kind::Reserve { stream: stream.id(), counter }, []);
@@ -427,8 +491,7 @@ impl Batch {
             return fragment.stored_as(twin);
         }
         if let Err(error) = self.make_room(fragment.entry.body_len()) {
-            let full = matches!(error, PersistError::NoSpace(_));
-            self.committer.refused.fetch_add(full.into(), Ordering::Relaxed);
+            self.count_refused(&error);
             return fragment.fail(error);
         }
         if !fragment.stream.take_sequence(&mut fragment.entry) {
@@ -437,6 +500,28 @@ impl Batch {
         let lsn = self.writer.place(Kind::Fragment(fragment.entry), fragment.body.iter().cloned());
         self.by_key.insert(key, self.placed.len());
         self.placed.push(Placed { fragment, lsn, twins: Vec::new() });
+    }
+
+    fn place_run(&mut self, shard: Arc<ShardLog>) {
+        let (appends, more) = shard.take();
+        if more {
+            self.committer.push_rest(Request::Run(shard.clone()));
+        }
+        if appends.is_empty() {
+            return;
+        }
+        if let Err(error) = self.make_room(appends.bytes() as u64) {
+            self.count_refused(&error);
+            return appends.fail(&error);
+        }
+        let run = PlacedRun::new(shard, appends);
+        let lsn = self.writer.place(Kind::Fragment(run.entry()), run.pieces());
+        self.runs.push((run, lsn));
+    }
+
+    fn count_refused(&self, error: &PersistError) {
+        let full = matches!(error, PersistError::NoSpace(_));
+        self.committer.refused.fetch_add(full.into(), Ordering::Relaxed);
     }
 
     fn find_fresh_twin(&self, fragment: &Finished) -> Option<FragmentInfo> {
@@ -538,6 +623,9 @@ impl Batch {
                 for placed in self.placed.drain(..) {
                     publish(placed, &self.committer.segments);
                 }
+                for (run, lsn) in self.runs.drain(..) {
+                    run.publish(lsn, &self.committer.segments);
+                }
                 for (copy, lsn) in self.copies.drain(..) {
                     let mut state = copy.stream.state();
                     // One that expired meanwhile stays so: a trim that says so is in the log, or
@@ -555,6 +643,7 @@ impl Batch {
                     let all = std::iter::once(placed.fragment).chain(placed.twins);
                     all.for_each(|fragment| fragment.fail(told.clone()));
                 }
+                self.runs.drain(..).for_each(|(run, _)| run.fail(&told));
                 self.reserved.drain(..).for_each(|(stream, _)| stream.reservation_failed());
                 self.copies.clear();
                 self.told.drain(..).for_each(|done| drop(done.send(Err(told.clone()))));

@@ -12,7 +12,8 @@
 //! - `commit`: the thread that makes many fragments durable with one sync; `twin`: re-sent ones
 //! - `held`: how much media is held in memory before it is durable
 //! - `fragments`: one stream; `fragment_writer`, `cursor`: how it is written and read
-//! - `catalog`: what streams exist
+//! - `records`: one shard of records
+//! - `catalog`: what streams and shards exist
 //! - `kept`, `retention`: what of a stream has expired
 //! - `space`: what goes when space runs out, and the freeing of segments
 //! - [`check`]: verifies and repairs a store that nobody has open
@@ -28,6 +29,7 @@ mod held;
 mod index;
 mod kept;
 mod log;
+mod records;
 mod retention;
 mod space;
 mod streams;
@@ -46,6 +48,10 @@ pub use fragments::{
 
 pub use held::Receiving;
 pub use log::entry::FormatId;
+pub use records::{
+    Append, Appended, Backlog, MAX_APPEND_BYTES, ReadLimit, RecordsError, ShardLog, ShardRetention,
+    Span, StoredRecord,
+};
 pub use space::SpaceReport;
 
 use std::collections::BTreeMap;
@@ -65,6 +71,7 @@ use log::entry::Kind;
 use log::recovery::{RecoverError, Recovered, recover};
 use log::segment::Limits;
 use log::{prepare, writer::Writer};
+use records::Shards;
 use retention::{Expired, Rule};
 use space::Emptying;
 use streams::{Recovering, Streams};
@@ -87,6 +94,8 @@ pub struct Options {
     /// Bytes of media that may be held in memory before they are durable, over all producers; see
     /// [`MediaStream::receiving`].
     pub held_bytes: u64,
+    /// Bytes of the newest records of all shards that are kept in memory for readers at the tail.
+    pub record_cache_bytes: u64,
     /// How long a stream with a retention of zero hours keeps fragments for its live readers.
     pub unretained_keep: Millis,
     /// Bytes that all segment files may take together.
@@ -103,6 +112,7 @@ impl Default for Options {
             spare_segments: 8,
             queue_bytes: 128 << 20,
             held_bytes: 512 << 20,
+            record_cache_bytes: 64 << 20,
             unretained_keep: Millis(5 * 60_000),
             quota: None,
             floor: 0,
@@ -114,6 +124,7 @@ impl Default for Options {
 pub struct Store {
     catalog: Catalog,
     streams: Arc<Streams>,
+    shards: Arc<Shards>,
     committer: Arc<Committer>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     disk: Arc<dyn Disk>,
@@ -153,7 +164,7 @@ pub struct OpenReport {
     pub torn_tail_bytes: u64,
     /// Damaged ranges in the middle of the log, in words.
     pub damage: Vec<String>,
-    /// Fragments found.
+    /// Fragments and runs of records found.
     pub fragments: u64,
 }
 
@@ -197,7 +208,10 @@ impl Store {
     ) -> Result<(Self, Batch, OpenReport), OpenError> {
         let database = disk.catalog().map_err(|e| OpenError::Catalog(e.to_string()))?;
         let known = Catalog::load(&database).map_err(|e| OpenError::Catalog(e.to_string()))?;
-        let mut recovering = Recovering::new(known.iter().map(|info| info.id));
+        let shards =
+            catalog::shards::load(&database).map_err(|e| OpenError::Catalog(e.to_string()))?;
+        let ids = known.iter().map(|info| info.id).chain(shards.iter().map(|(id, _)| *id));
+        let mut recovering = Recovering::new(ids);
         let apply = |segments: &_, event| recovering.apply(segments, event);
         let recovered = recover(disk.clone(), limits, apply)?;
         let Recovered { segments, resume, torn_tail_bytes, damage } = recovered;
@@ -209,10 +223,12 @@ impl Store {
         let committer =
             Arc::new(Committer::new(segments.clone(), options.queue_bytes, held, durable));
         let streams = Arc::new(Streams::new(recovering, committer.clone(), clock.clone()));
-        let catalog = Catalog::new(database, known, streams.clone());
+        let shards = Arc::new(Shards::new(shards, streams.clone(), options.record_cache_bytes));
+        let catalog = Catalog::new(database, known, streams.clone(), shards.clone());
         let store = Self {
             catalog,
             streams: streams.clone(),
+            shards,
             committer: committer.clone(),
             threads: Mutex::default(),
             disk,
@@ -244,7 +260,12 @@ impl Store {
         self.streams.get(id)
     }
 
-    /// Applies each stream's retention and the store's limits once: what goes is unfindable at
+    /// The records of a shard that the catalog knows; `None` after its deletion.
+    pub fn shard(&self, id: StreamId) -> Option<Arc<ShardLog>> {
+        self.shards.get(id)
+    }
+
+    /// Applies each stream's and shard's retention and the store's limits once: what goes is unfindable at
     /// once, and segments that hold nothing live any more are recycled. Blocks, for a while when
     /// much has expired; producers are not held up by it.
     pub fn enforce_retention(&self) {
@@ -287,13 +308,19 @@ impl Store {
     fn rules(&self, now: ServerTimestamp) -> BTreeMap<StreamId, Rule> {
         let keep = self.options.unretained_keep;
         let streams = self.catalog.list("", None, usize::MAX).into_iter();
-        streams.map(|info| (info.id, Rule::new(&info, now, keep))).collect()
+        let streams = streams.map(|info| (info.id, Rule::new(&info, now, keep)));
+        let shards = self.shards.all().into_iter();
+        let shards = shards.map(|shard| (shard.id(), Rule::of_shard(shard.retention(), now)));
+        streams.chain(shards).collect()
     }
 
     fn expire(&self, id: StreamId, rule: &Rule, trims: &mut Vec<(Kind, Bytes)>) -> u64 {
         let Some(stream) = self.media(id) else { return 0 };
         let Expired { fragments, trim } = retention::expire(&stream, rule);
         trims.extend(trim);
+        if let Some(shard) = self.shards.get(id).filter(|_| fragments > 0) {
+            shard.forget_expired();
+        }
         fragments
     }
 

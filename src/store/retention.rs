@@ -13,8 +13,9 @@ use super::index::Record;
 use super::kept::Kept;
 use super::log::entry::Kind;
 use super::log::segment::Segments;
+use super::records::ShardRetention;
 use super::streams::{STEP_FRAGMENTS, State};
-use crate::types::{Millis, ServerTimestamp};
+use crate::types::{Millis, ProducerTimestamp, ServerTimestamp};
 
 const HOUR: Millis = Millis(3_600_000);
 /// Ranges that pins may hold of a stream below what is kept anyway; where more would be needed,
@@ -42,6 +43,21 @@ impl Rule {
         };
         let pins = Pin::merged(&info.pins);
         Self { horizon: now.minus(age), max_bytes: info.max_bytes, pins }
+    }
+
+    /// A shard's rule at the moment.
+    pub fn of_shard(retention: ShardRetention, now: ServerTimestamp) -> Self {
+        let (horizon, pins) = match retention {
+            ShardRetention::Hours(hours) => {
+                (now.minus(Millis(HOUR.0 * u64::from(hours))), Vec::new())
+            }
+            // Whoever trims it has nothing else to go by: no limit takes any of it.
+            ShardRetention::UntilTrimmed => {
+                let always = Pin { from: ProducerTimestamp::MIN, to: ProducerTimestamp::MAX };
+                (ServerTimestamp::MIN, vec![always])
+            }
+        };
+        Self { horizon, max_bytes: None, pins: pins.into() }
     }
 
     fn pins(&self, record: &Record) -> bool {

@@ -175,6 +175,16 @@ impl State {
         self.open.range(counters).chain(held_back).map(|(&counter, _)| counter)
     }
 
+    /// The largest counter in the log, and the latest time there.
+    pub fn newest(&self) -> (u64, ServerTimestamp) {
+        (self.logged_counter, self.persisted_server)
+    }
+
+    /// Makes the fragments before this counter unfindable, whatever else of them was kept.
+    pub fn keep_from(&mut self, counter: u64, segments: &Segments) {
+        self.recover_kept(&Kept { from: counter, below: Vec::new() }, segments);
+    }
+
     /// Takes some of a deleted stream's fragments; `false` when none were left.
     pub fn take_some(&mut self, segments: &Segments) -> bool {
         let last = self.index.since(0).take(STEP_FRAGMENTS).last().map(Record::counter);

@@ -7,6 +7,7 @@ mod faults;
 mod live;
 mod numbers;
 mod pins;
+mod records;
 mod retention;
 mod simulation;
 mod space;
