@@ -1,3 +1,100 @@
-//! Record streams: what is done with records that lie in shards of the store's log.
+//! Record streams: what Kinesis Data Streams is about, on the log of the store.
+//!
+//! A stream's hash keys are divided among its shards. A shard is a log of its own in the store, whose
+//! records have indices 1, 2, 3 …; all that clients see of order follows from them.
+//!
+//! Here: which shard takes a record, in which order readers get it, what is kept. Not here: bytes on
+//! the disk (`store`), HTTP, AWS's shapes and their errors (`api`).
+//!
+//! In reading order:
+//! - [`shard`]: how hash keys are divided, split, merged and scaled; pure
+//! - [`sequence`]: sequence numbers as clients see them; pure
+//! - [`payload`]: a record as it lies in the log; pure
+//! - [`iterator`], [`limits`], [`dedupe`]: a reader's place, rates, names of records; pure
+//! - `streams`, `consumers`, `reshard`: what streams, consumers and shards exist
+//! - [`queue`]: competing consumers over a stream, with dead letters
+//!
+//! What changes the catalog blocks for a sync.
 
+mod consumers;
+pub mod dedupe;
+mod error;
+pub mod iterator;
+pub mod limits;
+pub mod payload;
 pub mod queue;
+mod reshard;
+pub mod sequence;
+pub mod shard;
+mod streams;
+
+#[cfg(test)]
+mod tests;
+
+pub use consumers::ConsumerRef;
+pub use error::{LimitExceeded, RecordsError, RetentionChange};
+pub use iterator::{ShardIterator, StartingPosition};
+pub use payload::{PartitionKey, Payload};
+pub use sequence::SequenceNumber;
+pub use shard::{ReshardError, ShardFilter};
+pub use streams::{AccountLimits, NewRecordStream, ShardPage, StreamPage};
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::store::Store;
+use crate::types::Millis;
+use limits::ShardLimits;
+
+/// The record streams of a server.
+pub struct RecordStreams {
+    store: Arc<Store>,
+    clock: Clock,
+    options: Options,
+}
+
+/// What record streams may use; every default is decided in `config.rs`.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Whether shards are held to the rates of AWS.
+    pub shard_limits: ShardLimits,
+    /// Open shards of all provisioned streams together.
+    pub max_open_shards: u32,
+    /// On-demand streams.
+    pub max_on_demand_streams: u32,
+    /// Consumers of a stream.
+    pub max_consumers: usize,
+    /// How long a read at the tail waits for records.
+    pub read_wait: Millis,
+    /// How long a subscription lasts.
+    pub subscription: Millis,
+    /// A subscription gives something at least this often, if only the news that there is nothing.
+    pub keepalive: Millis,
+    /// How long the dedupe key of a record is known.
+    pub dedupe_window: Millis,
+    /// How many of the newest dedupe keys of a shard are known.
+    pub dedupe_keys: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            shard_limits: ShardLimits::Aws,
+            max_open_shards: 1000,
+            max_on_demand_streams: 50,
+            max_consumers: 20,
+            read_wait: Millis(200),
+            subscription: Millis(300_000),
+            keepalive: Millis(5000),
+            dedupe_window: Millis(300_000),
+            dedupe_keys: 10_000,
+        }
+    }
+}
+
+impl RecordStreams {
+    /// The record streams of a store.
+    pub fn new(store: Arc<Store>, clock: Clock, options: Options) -> Self {
+        Self { store, clock, options }
+    }
+}
