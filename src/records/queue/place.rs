@@ -46,18 +46,13 @@ pub struct Receipt {
 }
 
 /// A queue's secret that signs its receipt handles, so that nobody can make one up.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct ReceiptKey([u8; 32]);
 
 impl ReceiptKey {
     /// From 32 random bytes.
     pub const fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
-    }
-
-    /// The bytes, to be kept where nobody else reads.
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
     }
 
     /// The receipt as an opaque handle.

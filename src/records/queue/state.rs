@@ -122,6 +122,11 @@ impl State {
         self.shards.keys().copied()
     }
 
+    /// Whether the queue knows a shard.
+    pub fn knows(&self, shard: StreamId) -> bool {
+        self.shards.contains_key(&shard)
+    }
+
     /// Lets a shard begin at an index, or takes notice that what lies below it expired.
     pub fn begin(&mut self, shard: StreamId, index: u64, events: &mut Vec<Event>) {
         self.change(Event::From { shard, index }, events);
@@ -211,6 +216,13 @@ impl State {
         let entry = self.entry_mut(place).filter(|entry| entry.taken);
         if let Some(standing) = entry.map(|entry| entry.standing) {
             self.set(place, standing);
+        }
+    }
+
+    /// Settles a record that was taken and can never be delivered.
+    pub fn give_up(&mut self, place: Place, events: &mut Vec<Event>) {
+        if self.entry_mut(place).is_some() {
+            self.change(Event::Settled(place), events);
         }
     }
 
