@@ -12,6 +12,7 @@
 //! - [`payload`]: a record as it lies in the log; pure
 //! - [`iterator`], [`limits`], [`dedupe`]: a reader's place, rates, names of records; pure
 //! - `streams`, `consumers`, `reshard`: what streams, consumers and shards exist
+//! - [`queue`]: competing consumers over a stream, with dead letters
 //!
 //! What changes the catalog blocks for a sync.
 
@@ -21,6 +22,7 @@ mod error;
 pub mod iterator;
 pub mod limits;
 pub mod payload;
+pub mod queue;
 mod reshard;
 pub mod sequence;
 pub mod shard;
