@@ -160,6 +160,9 @@ async fn queue_begins_where_it_was_told_to() {
     clock.advance(Millis(1_000));
     let start = QueueStart::At(clock.now());
     put(log, 1..2).await;
+    let future = QueueStart::At(clock.now().plus(Millis(1)));
+    let refused = queues.create(new_queue("future", "faces", future));
+    assert!(matches!(refused, Err(QueueError::StartsInFuture)), "{refused:?}");
     let all = create(&queues, new_queue("all", "faces", QueueStart::TrimHorizon));
     let since = create(&queues, new_queue("since", "faces", start));
     let new = create(&queues, new_queue("new", "faces", QueueStart::Latest));
