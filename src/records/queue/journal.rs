@@ -134,7 +134,7 @@ impl Recovery {
         match decode(payload)? {
             JournalRecord::Changes(events) => {
                 self.changes += payload.len() as u64;
-                replay(&mut self.state, events);
+                events.into_iter().for_each(|event| self.state.apply(event));
             }
             JournalRecord::SnapshotPart { part, parts, events } => {
                 let (next, bytes, mut state) = match self.partial.take() {
@@ -145,7 +145,7 @@ impl Recovery {
                     // Its beginning is missing: what was read before it stands.
                     return Ok(());
                 }
-                replay(&mut state, events);
+                events.into_iter().for_each(|event| state.apply(event));
                 let bytes = bytes + payload.len() as u64;
                 if part + 1 == parts {
                     (self.state, self.snapshot, self.changes) = (state, bytes, 0);
@@ -155,13 +155,5 @@ impl Recovery {
             }
         }
         Ok(())
-    }
-}
-
-fn replay(state: &mut State, events: Vec<Event>) {
-    for event in events {
-        if !state.replay(event) {
-            tracing::error!(?event, "a queue's journal says what cannot be");
-        }
     }
 }

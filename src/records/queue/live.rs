@@ -82,9 +82,12 @@ impl Queue {
         self.id
     }
 
-    /// Applies what was changed in the queue's facts.
-    pub fn reconfigure(&self, info: &QueueInfo) {
-        self.inner().state.set_max_receives(info.max_receives);
+    /// Applies what was changed in the queue's facts: the newest ones, whoever comes last.
+    pub fn reconfigure(&self) {
+        let mut inner = self.inner();
+        if let Ok(info) = self.info() {
+            inner.state.set_max_receives(info.max_receives);
+        }
     }
 
     /// Receives records; waits for some when there are none.
@@ -97,16 +100,21 @@ impl Queue {
             let shards = self.shards();
             let tails = shards.iter().map(|log| log.durable()).collect();
 
-            let found = self.receive_now(request, &shards).await?;
+            let Round { found, unread } = self.receive_now(request, &shards).await?;
             let now = Instant::now();
             if !found.is_empty() || now >= until {
                 return Ok(found);
             }
-            let patience = self.until_next_visible().min(LOOK_AGAIN).min(until - now);
+            let patience = LOOK_AGAIN.min(until - now);
+            if unread {
+                // They were put back, which is no reason to look again at once.
+                tokio::time::sleep(patience).await;
+                continue;
+            }
             tokio::select! {
                 () = freed => {}
                 () = news(tails), if request.kind == Kind::Live => {}
-                () = tokio::time::sleep(patience) => {}
+                () = tokio::time::sleep(patience.min(self.until_next_visible())) => {}
             }
         }
     }
@@ -115,7 +123,7 @@ impl Queue {
         &self,
         request: &Receive,
         shards: &[Arc<ShardLog>],
-    ) -> Result<Vec<QueueRecord>, QueueError> {
+    ) -> Result<Round, QueueError> {
         let info = self.info()?;
         let default = Duration::from_secs(info.visibility_seconds.into());
         let visibility = millis(request.visibility.unwrap_or(default));
@@ -124,9 +132,10 @@ impl Queue {
         let mut taken = self.take(request, shards)?;
         let read = read(&taken.places, shards).await?;
         let (found, append) = self.deliver(&mut taken, read, visibility);
+        let unread = !taken.places.is_empty();
         drop(taken);
         durable(append).await?;
-        Ok(found)
+        Ok(Round { found, unread })
     }
 
     fn take(&self, request: &Receive, shards: &[Arc<ShardLog>]) -> Result<Taken<'_>, QueueError> {
@@ -326,6 +335,13 @@ impl Inner {
         }
         self.journal.append(events, &self.state).map(Some)
     }
+}
+
+/// What one look found.
+struct Round {
+    found: Vec<QueueRecord>,
+    /// Whether there are records that were not read.
+    unread: bool,
 }
 
 /// Records that are reserved for a receiver; what is left of them when it is dropped is put back,

@@ -148,9 +148,12 @@ pub enum QueueError {
     /// Its facts could not be changed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// It was to begin with records that have not arrived yet.
+    #[error("a queue cannot start at a time in the future")]
+    StartsInFuture,
     /// Its state could not be made durable.
     #[error(transparent)]
-    Persist(#[from] PersistError),
+    Persist(PersistError),
     /// Records could not be read.
     #[error(transparent)]
     Read(#[from] RecordsError),
@@ -174,6 +177,16 @@ pub enum EntryError {
     /// It could not be made durable.
     #[error(transparent)]
     NotStored(PersistError),
+}
+
+impl From<PersistError> for QueueError {
+    fn from(error: PersistError) -> Self {
+        match error {
+            // Its journal is deleted with it.
+            PersistError::StreamDeleted => Self::NotFound,
+            error => Self::Persist(error),
+        }
+    }
 }
 
 impl From<state::Stale> for EntryError {

@@ -38,6 +38,9 @@ impl Queues {
     /// Creates a queue; it can be received from at once. Blocks for one sync.
     pub fn create(&self, new: NewQueue) -> Result<Arc<QueueInfo>, QueueError> {
         let now = self.clock.now();
+        if matches!(new.start, QueueStart::At(at) if at > now) {
+            return Err(QueueError::StartsInFuture);
+        }
         let (key, receipt_key) = (new_key()?, random::<32>()?);
         let make = |others: &[Arc<QueueInfo>], ids: &mut LogIds| {
             let stream = self.accepting_stream(&new, others)?;
@@ -118,7 +121,7 @@ impl Queues {
     ) -> Result<Arc<QueueInfo>, E> {
         let queue = self.queue(key)?;
         let info = self.store.record_catalog().update_queue(queue.id(), change)?;
-        queue.reconfigure(&info);
+        queue.reconfigure();
         Ok(info)
     }
 

@@ -301,20 +301,6 @@ impl State {
         std::iter::once(Event::Receipts(self.receipts)).chain(shards)
     }
 
-    /// Makes true what an event of the journal says. Returns `false`, and changes nothing, when it
-    /// would make more records unsettled than may be, which no event of ours does.
-    pub fn replay(&mut self, event: Event) -> bool {
-        if let Event::Unsettled { place, .. } = event {
-            let next = self.shards.get(&place.shard).map_or(0, |shard| shard.next);
-            let most = MAX_UNSETTLED + MAX_IN_FLIGHT;
-            if place.index.saturating_sub(next) > most.saturating_sub(self.unsettled()) as u64 {
-                return false;
-            }
-        }
-        self.apply(event);
-        true
-    }
-
     /// Moves what has become visible to where it may be received.
     fn tick(&mut self, now: ServerTimestamp, events: &mut Vec<Event>) {
         let mut dying = 0;
@@ -392,7 +378,8 @@ impl State {
         events.push(event);
     }
 
-    fn apply(&mut self, event: Event) {
+    /// Makes true what an event says, one of the journal too.
+    pub fn apply(&mut self, event: Event) {
         match event {
             Event::From { shard, index } => self.start_at(shard, index),
             Event::Unsettled { place, standing } => {
@@ -400,7 +387,10 @@ impl State {
                 self.pass(place);
                 self.set(place, standing);
             }
-            Event::Settled(place) => self.remove(place),
+            Event::Settled(place) => {
+                self.pass(place);
+                self.remove(place);
+            }
             Event::Forgotten(shard) => {
                 self.start_at(shard, u64::MAX);
                 self.shards.remove(&shard);
@@ -421,11 +411,13 @@ impl State {
         }
     }
 
-    /// Makes records that were passed over, since another receiver had taken them, ones to be
-    /// received. Only when the journal is read: else they are known.
+    /// Makes records that were passed over, since other receivers had taken them, ones to be
+    /// received. Only when the journal is read: else they are known. More than can have been
+    /// taken had expired, and the event that said so was not stored since the disk was full.
     fn pass(&mut self, place: Place) {
+        let room = (MAX_UNSETTLED + MAX_IN_FLIGHT).saturating_sub(self.unsettled());
         let shard = self.shards.entry(place.shard).or_default();
-        let passed = shard.next..place.index;
+        let passed = shard.next.max(place.index.saturating_sub(room as u64))..place.index;
         shard.next = shard.next.max(place.index.saturating_add(1));
         shard.end = shard.end.max(shard.next);
         passed.for_each(|index| self.set(Place { index, ..place }, NEVER_RECEIVED));

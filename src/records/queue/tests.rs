@@ -160,6 +160,9 @@ async fn queue_begins_where_it_was_told_to() {
     clock.advance(Millis(1_000));
     let start = QueueStart::At(clock.now());
     put(log, 1..2).await;
+    let future = QueueStart::At(clock.now().plus(Millis(1)));
+    let refused = queues.create(new_queue("future", "faces", future));
+    assert!(matches!(refused, Err(QueueError::StartsInFuture)), "{refused:?}");
     let all = create(&queues, new_queue("all", "faces", QueueStart::TrimHorizon));
     let since = create(&queues, new_queue("since", "faces", start));
     let new = create(&queues, new_queue("new", "faces", QueueStart::Latest));
@@ -465,4 +468,53 @@ async fn journal_is_trimmed_and_leads_to_the_same_state() {
     again.sort_unstable();
     let left: Vec<_> = numbers(&received[10..]);
     assert_eq!(again, left);
+}
+
+#[tokio::test]
+async fn damaged_record_keeps_no_other_waiting() {
+    let (disk, clock) = (MemoryDisk::new(), clock());
+    let key = {
+        let (store, queues) = open(&disk, &clock);
+        create_stream(&store, "faces", CapacityMode::OnDemand, 1);
+        let log = &shards(&store, "faces")[0];
+        for number in [1, 0x1234_5678_9abc_def0, 3] {
+            put(log, number..number + 1).await;
+        }
+        create(&queues, new_queue("alerts", "faces", QueueStart::TrimHorizon))
+    };
+    let (file, at) = disk.find(&record(0x1234_5678_9abc_def0)).expect("it is on the disk");
+    disk.flip_bit(&file, at + 8);
+    let (_store, queues) = open(&disk, &clock);
+    let mut come = Vec::new();
+    for _ in 0..3 {
+        let received = receive(&queues, &key, Kind::Live).await;
+        let all = queues.acknowledge(&key, Kind::Live, &handles(&received)).await;
+        assert!(all.expect("the queue answers").iter().all(Result::is_ok));
+        come.extend(numbers(&received));
+    }
+    assert_eq!(come, [1, 3]);
+    assert_eq!(queues.backlog(&key).expect("the queue is there"), QueueBacklog::default());
+}
+
+#[tokio::test]
+async fn damaged_journal_brings_records_again_and_loses_none() {
+    let (disk, clock) = (MemoryDisk::new(), clock());
+    let (key, settled) = {
+        let (store, queues) = open(&disk, &clock);
+        create_stream(&store, "faces", CapacityMode::OnDemand, 1);
+        let log = &shards(&store, "faces")[0];
+        put(log, 0..3).await;
+        let key = create(&queues, new_queue("alerts", "faces", QueueStart::TrimHorizon));
+        let received = receive(&queues, &key, Kind::Live).await;
+        for handle in &handles(&received)[..2] {
+            let outcome = queues.acknowledge(&key, Kind::Live, &[handle.clone()]).await;
+            assert_eq!(outcome.expect("the queue answers"), [Ok(())]);
+        }
+        (key, event::Event::Settled(place::Place { shard: log.id(), index: 2 }))
+    };
+    let (file, at) = disk.find(&event::encode_changes(&[settled])).expect("it is on the disk");
+    disk.flip_bit(&file, at + 10);
+    clock.advance(Millis(30_000));
+    let (_store, queues) = open(&disk, &clock);
+    assert_eq!(numbers(&receive(&queues, &key, Kind::Live).await), [1, 2]);
 }
