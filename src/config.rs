@@ -133,6 +133,10 @@ pub struct HttpLimits {
     pub max_head_bytes: usize,
     /// Bytes of a JSON request.
     pub max_json_bytes: usize,
+    /// Bytes of a request of record streams. PutRecords takes 10 MiB, which base64 makes 14.
+    pub max_records_bytes: usize,
+    /// Requests of record streams with more than 1 MiB that are taken at a time; more wait.
+    pub max_large_bodies: usize,
     /// From connecting, or the previous answer, to a complete request head.
     pub header_timeout_seconds: u64,
     /// From the head to the end of a JSON body.
@@ -305,6 +309,8 @@ impl Default for HttpLimits {
             max_connections: 4096,
             max_head_bytes: 64 << 10,
             max_json_bytes: MIB as usize,
+            max_records_bytes: 16 * MIB as usize,
+            max_large_bodies: 16,
             header_timeout_seconds: 60,
             body_timeout_seconds: 20,
             tls_timeout_seconds: 10,
@@ -541,6 +547,14 @@ impl Config {
         rule(
             (1 << 10..=64 * MIB as usize).contains(&self.http.max_json_bytes),
             "http.max_json_bytes must be from 1 KiB to 64 MiB",
+        )?;
+        rule(
+            (MIB as usize..=64 * MIB as usize).contains(&self.http.max_records_bytes),
+            "http.max_records_bytes must be from 1 MiB to 64 MiB",
+        )?;
+        rule(
+            (1..=10_000).contains(&self.http.max_large_bodies),
+            "http.max_large_bodies must be from 1 to 10000",
         )?;
         rule(
             (1..=1_000_000).contains(&self.http.max_connections),

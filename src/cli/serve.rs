@@ -18,11 +18,13 @@ use tracing_subscriber::EnvFilter;
 use super::Failure;
 use crate::api::keys::{CREDENTIALS_FILE, KeyRing};
 use crate::api::media::{Files, Readers};
+use crate::api::records::Gate;
 use crate::api::server::Server;
 use crate::api::{App, AppState};
 use crate::clock::Clock;
 use crate::config::{Config, Flag, LogFormat, Switch};
 use crate::metrics::Metrics;
+use crate::records::{self, RecordStreams};
 use crate::serve::package::{self, Packager};
 use crate::store::disk::{Disk, FileDisk};
 use crate::store::{OpenError, Options, Store};
@@ -223,14 +225,19 @@ fn open(config: Config, disk: Arc<dyn Disk>) -> Result<AppState, Failure> {
         tracing::warn!("authentication is off: everybody on this machine may do everything");
     }
     let files = Files::open(&config).map_err(|error| format!("folder for uploads: {error}"))?;
+    let store = Arc::new(store);
+    let records = RecordStreams::new(store.clone(), clock.clone(), records::Options::default());
+    let gate = Gate::new(config.http.max_large_bodies);
     Ok(Arc::new(App {
         config,
-        store: Arc::new(store),
+        store,
+        records,
         clock,
         keys,
         metrics: Metrics::default(),
         readers: Readers::default(),
         files,
+        gate,
         packager: Packager::new(package::Options::default()),
         shutdown: CancellationToken::new(),
     }))

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::streams::check_tags;
 use super::{LimitExceeded, RecordStreams, RecordsError};
 use crate::store::{ConsumerInfo, RecordStreamInfo};
-use crate::types::StreamName;
+use crate::types::{StreamId, StreamName};
 
 /// Names a consumer: by its name, or as its ARN does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +38,8 @@ impl ConsumerRef {
 }
 
 impl RecordStreams {
-    /// Registers a consumer, which can subscribe at once. Blocks for one sync.
+    /// Registers a consumer, which can subscribe at once. Queues count as consumers. Blocks for one
+    /// sync.
     pub fn register_consumer(
         &self,
         stream: &StreamName,
@@ -54,13 +55,19 @@ impl RecordStreams {
                 return Err(RecordsError::ConsumerExists { stream, consumer });
             }
             let limit = self.options.max_consumers;
-            if info.consumers.len() >= limit {
+            if info.consumers.len() + self.queues_of(info.id) >= limit {
                 return Err(LimitExceeded::Consumers { limit }.into());
             }
             info.consumers.push(consumer.clone());
             Ok(())
         })?;
         Ok(consumer)
+    }
+
+    /// How many queues a stream has.
+    fn queues_of(&self, stream: StreamId) -> usize {
+        let queues = self.store.record_catalog().queues();
+        queues.iter().filter(|queue| queue.stream == stream).count()
     }
 
     /// A consumer's facts.

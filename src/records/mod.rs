@@ -14,6 +14,7 @@
 //! - `streams`, `consumers`, `reshard`: what streams, consumers and shards exist
 //! - `live`: what is in memory of a stream; `put`: writing it; `read`: reading a shard
 //! - `subscribe`: pushing to consumers; `backlog`: what readers have not read yet
+//! - [`queue`]: competing consumers over a stream, with dead letters
 //!
 //! What changes the catalog blocks for a sync.
 
@@ -26,6 +27,7 @@ pub mod limits;
 mod live;
 pub mod payload;
 mod put;
+pub mod queue;
 mod read;
 mod reshard;
 pub mod sequence;
@@ -45,7 +47,10 @@ pub use put::{MAX_BATCH_BYTES, MAX_BATCH_RECORDS, Placed, Refused};
 pub use read::{Batch, ChildShard, MAX_READ_BYTES, MAX_READ_RECORDS, Record};
 pub use sequence::SequenceNumber;
 pub use shard::{ReshardError, ShardFilter};
-pub use streams::{AccountLimits, NewRecordStream, ShardPage, StreamPage};
+pub use streams::{
+    AccountLimits, MAX_RETENTION_HOURS, MIN_MAX_RECORD_KIB, MIN_RETENTION_HOURS, NewRecordStream,
+    ShardPage, StreamPage,
+};
 pub use subscribe::{Push, Subscription, SubscriptionEnd};
 
 use std::sync::Arc;

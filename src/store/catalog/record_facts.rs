@@ -125,6 +125,8 @@ pub struct QueueInfo {
     pub id: StreamId,
     /// The end of its ARN: letters and digits, made up at creation.
     pub key: String,
+    /// The secret that signs its receipt handles.
+    pub receipt_key: [u8; 32],
     /// Its name.
     pub name: String,
     /// The stream whose records it hands out.
