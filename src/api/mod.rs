@@ -44,6 +44,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::records::RecordStreams;
+use crate::records::queue::Queues;
 use crate::serve::package::Packager;
 use crate::store::Store;
 use crate::types::Millis;
@@ -66,7 +67,9 @@ pub struct App {
     /// The files that are being uploaded.
     pub files: media::Files,
     /// The record streams of the store.
-    pub records: RecordStreams,
+    pub records: Arc<RecordStreams>,
+    /// The queues over them.
+    pub queues: Queues,
     /// What bounds the requests of record streams.
     pub gate: records::Gate,
     /// Makes segments for players, and keeps the newest.

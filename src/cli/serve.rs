@@ -27,6 +27,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Flag, LogFormat, Switch};
 use crate::metrics::Metrics;
 use crate::records::RecordStreams;
+use crate::records::queue::Queues;
 use crate::serve::package::{self, Packager};
 use crate::store::disk::{Disk, FileDisk};
 use crate::store::{OpenError, Store};
@@ -213,12 +214,16 @@ fn open(config: Config, disk: Arc<dyn Disk>) -> Result<AppState, Failure> {
     }
     let files = Files::open(&config).map_err(|error| format!("folder for uploads: {error}"))?;
     let store = Arc::new(store);
-    let records = RecordStreams::new(store.clone(), clock.clone(), options::of_records(&config));
+    let options = options::of_records(&config);
+    let queues = Queues::open(store.clone(), clock.clone(), options.max_consumers);
+    let queues = queues.map_err(|error| format!("queues: {error}"))?;
+    let records = Arc::new(RecordStreams::new(store.clone(), clock.clone(), options));
     let gate = Gate::new(config.http.max_large_bodies);
     Ok(Arc::new(App {
         config,
         store,
         records,
+        queues,
         clock,
         keys,
         metrics: Metrics::default(),
@@ -252,11 +257,11 @@ async fn keep_house(app: AppState) {
     let interval = Duration::from_secs(app.config.store.retention_interval_seconds);
     let grown = || app.store.grown();
     let retention = every(&app, interval, grown, |app| {
-        if let Err(error) = app.records.tidy() {
-            tracing::error!("shards whose records have expired stay: {error}");
-        }
         app.store.enforce_retention();
         app.store.empty_segments();
+        if let Err(error) = app.records.tidy() {
+            tracing::error!("expired shards stay for now: {error}");
+        }
     });
     tokio::join!(keys, retention);
 }

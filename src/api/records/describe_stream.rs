@@ -45,7 +45,7 @@ pub(super) async fn describe_stream_summary(
 ) -> Result<DescribeStreamSummaryOutput, Failure> {
     let name = call.stream_name(input.stream_name.as_deref(), input.stream_arn.as_deref())?;
     let info = call.app.records.info(&name).map_err(|error| call.failure(error))?;
-    let queues = call.app.store.record_catalog().queues();
+    let queues = call.app.queues.list();
     let queues = queues.iter().filter(|queue| queue.stream == info.id).count();
     let warm_throughput = info.warm_mibps.map(|mibps| WarmThroughput {
         target_mi_bps: Some(mibps.into()),

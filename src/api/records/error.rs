@@ -8,11 +8,14 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use super::Call;
+use super::put_record::{no_partition_key, too_large};
 use crate::api::error::ERROR_TYPE;
 use crate::api::{ApiError, ErrorKind};
 use crate::records::iterator::ITERATOR_LIFE;
-use crate::records::{MAX_RETENTION_HOURS, MIN_RETENTION_HOURS, RecordsError};
-use crate::types::StreamName;
+use crate::records::{
+    MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_RETENTION_HOURS, MIN_RETENTION_HOURS, RecordsError,
+};
+use crate::types::{ShardId, StreamName};
 use crate::wire::records::Format;
 
 /// A refusal on its way to the client.
@@ -96,12 +99,17 @@ impl Failure {
 
     /// The answer, in the format of the request.
     pub(super) fn into_response(self, format: Format) -> Response {
-        let name = self.kind.name();
-        let body = format.write(&Body { kind: name, message: &self.message });
         let content_type = [(header::CONTENT_TYPE, format.content_type())];
+        let body = self.body(format);
         let mut response = (self.kind.status(), content_type, body).into_response();
-        response.headers_mut().insert(ERROR_TYPE, HeaderValue::from_static(name));
+        let name = HeaderValue::from_static(self.kind.name());
+        response.headers_mut().insert(ERROR_TYPE, name);
         response
+    }
+
+    /// What stands in a body, or in the message of an event stream.
+    pub(super) fn body(&self, format: Format) -> Vec<u8> {
+        format.write(&Body { kind: self.kind.name(), message: &self.message })
     }
 }
 
@@ -180,7 +188,40 @@ impl Call {
                     ITERATOR_LIFE.0
                 ),
             ),
-            E::Database(_) => Failure::internal(error),
+            E::NoPartitionKey { at } => {
+                no_partition_key(&format!("records.{}.member.partitionKey", at + 1))
+            }
+            E::RecordTooLarge { at, limit, .. } => {
+                too_large(&format!("records.{}.member.data", at + 1), limit)
+            }
+            E::BatchTooLarge { .. } => Failure::invalid(format!(
+                "A request takes at most {MAX_BATCH_RECORDS} records of {MAX_BATCH_BYTES} bytes."
+            )),
+            E::RateExceeded { stream, shard } => {
+                Failure::new(Kind::ThroughputExceeded, self.rate_exceeded(&stream, shard))
+            }
+            E::SubscribedLately { .. } => {
+                Failure::new(Kind::ResourceInUse, format!("Another subscription: {error}."))
+            }
+            E::StaleIterator => Failure::not_found("The iterator's stream was deleted."),
+            E::Database(_) | E::Unavailable(_) | E::Unreadable(_) => Failure::internal(error),
+        }
+    }
+
+    /// That a shard takes or gives no more now.
+    pub(super) fn rate_exceeded(&self, stream: &StreamName, shard: ShardId) -> String {
+        let account = self.account();
+        format!("Rate exceeded for shard {shard} in stream {stream} under account {account}.")
+    }
+
+    /// What a dry run answers that nothing speaks against.
+    pub(super) fn dry_run(&self, stream: &StreamName) -> Failure {
+        match self.app.records.info(stream) {
+            Ok(_) => Failure::new(
+                Kind::DryRun,
+                "Request would have succeeded, but the DryRun flag is set.",
+            ),
+            Err(error) => self.failure(error),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Facts of the catalog in the shapes of AWS.
 
 use super::Call;
-use crate::records::SequenceNumber;
+use crate::records::{self, SequenceNumber};
 use crate::store::{CapacityMode, ConsumerInfo, Distribution, RecordStreamInfo, ShardInfo};
 use crate::types::{HashRange, StreamName};
 use crate::wire::records::consumers::Consumer;
@@ -29,11 +29,11 @@ pub(super) fn shard(info: &ShardInfo) -> Shard {
 }
 
 /// A shard that continues another.
-pub(super) fn child_shard(info: &ShardInfo) -> ChildShard {
+pub(super) fn child_shard(child: &records::ChildShard) -> ChildShard {
     ChildShard {
-        shard_id: Some(info.id.to_string()),
-        parent_shards: Some(info.parents.iter().map(ToString::to_string).collect()),
-        hash_key_range: Some(hash_key_range(info.range)),
+        shard_id: Some(child.id.to_string()),
+        parent_shards: Some(child.parents.iter().map(ToString::to_string).collect()),
+        hash_key_range: Some(hash_key_range(child.range)),
     }
 }
 

@@ -16,14 +16,19 @@ mod encryption;
 mod error;
 mod facts;
 mod front_door;
+mod get_records;
 mod list_shards;
 mod list_streams;
 mod names;
 mod operations;
 mod policies;
+mod position;
+mod put_record;
+mod queue_records;
 mod queues;
 mod reshard;
 mod settings;
+mod subscribe_to_shard;
 mod tags;
 mod tokens;
 
@@ -54,6 +59,9 @@ use front_door::Asked;
 const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 /// A second id, which AWS support asks for. Random, as the first.
 const SECOND_ID: HeaderName = HeaderName::from_static("x-amz-id-2");
+/// Ours: a name for the request's records, so that the same sent again is stored once. The record at
+/// `n` is called `NAME/n`, unless it has a name of its own (the member `DedupeKey`).
+const DEDUPE_KEY: HeaderName = HeaderName::from_static("x-kinora-dedupe-key");
 /// What signatures are scoped to.
 const SERVICE: &str = "kinesis";
 /// Bodies up to here are bounded by the number of connections alone.
@@ -77,6 +85,8 @@ impl Gate {
 struct Call {
     app: AppState,
     format: Format,
+    /// The value of [`DEDUPE_KEY`].
+    dedupe: Option<Arc<str>>,
 }
 
 /// Answers what is meant for this API, and passes on what is not.
@@ -88,7 +98,9 @@ pub(super) async fn divert(State(app): State<AppState>, request: Request, next: 
     let from_page = request.headers().contains_key(header::ORIGIN);
     let mut response = match asked {
         Asked::Operation(format, operation) => {
-            let answer = call(Call { app, format }, operation, request).await;
+            let dedupe = request.headers().get(&DEDUPE_KEY);
+            let dedupe = dedupe.and_then(|name| name.to_str().ok()).map(Arc::from);
+            let answer = call(Call { app, format, dedupe }, operation, request).await;
             let mut response = answer.unwrap_or_else(|failure| failure.into_response(format));
             response.extensions_mut().insert(Operation(operation));
             response

@@ -1,12 +1,14 @@
 //! Records: putting and getting them.
 
 use super::rule::{
-    DATA, HASH_KEY, NAME, PARTITION_KEY, SEQUENCE_NUMBER, STREAM_ARN, STREAM_ID, length, one_of,
-    value,
+    DATA, HASH_KEY, NAME, PARTITION_KEY, Rule, SEQUENCE_NUMBER, STREAM_ARN, STREAM_ID, length,
+    one_of, value,
 };
 use super::shards::ChildShard;
 use super::{Blob, Timestamp, shapes};
 
+/// Not of AWS: a record's name, so that the same put again is stored once.
+const DEDUPE_KEY: Rule = length(1, 256);
 /// Where reading can begin.
 pub(super) const POSITIONS: &[&str] =
     &["AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER", "TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"];
@@ -22,6 +24,7 @@ shapes! {
         stream_arn as "StreamARN": String = STREAM_ARN,
         stream_id: String = STREAM_ID,
         dry_run: bool,
+        dedupe_key: String = DEDUPE_KEY,
     }
 
     /// What `PutRecord` answers.
@@ -45,6 +48,7 @@ shapes! {
         data: Blob = DATA.required(),
         explicit_hash_key: String = HASH_KEY,
         partition_key: String = PARTITION_KEY,
+        dedupe_key: String = DEDUPE_KEY,
     }
 
     /// What `PutRecords` answers: an entry for each record, in their order.
