@@ -50,6 +50,9 @@ pub struct Config {
     /// PEM file with the certificate's private key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_key: Option<PathBuf>,
+    /// Whether TLS clients are offered HTTP/2, which asynchronous Java clients of record streams
+    /// need. Video producers of the C SDK then choose it as well, and their signatures break.
+    pub tls_http2: Switch,
     /// How log lines are written to standard error.
     pub log_format: LogFormat,
     /// The store.
@@ -261,6 +264,7 @@ impl Default for Config {
             auth: Switch::On,
             tls_cert: None,
             tls_key: None,
+            tls_http2: Switch::Off,
             log_format: LogFormat::Text,
             store: StoreConfig::default(),
             http: HttpLimits::default(),
