@@ -50,6 +50,9 @@ pub struct Config {
     /// PEM file with the certificate's private key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_key: Option<PathBuf>,
+    /// Whether TLS clients are offered HTTP/2, which asynchronous Java clients of record streams
+    /// need. Video producers of the C SDK then choose it as well, and their signatures break.
+    pub tls_http2: Switch,
     /// How log lines are written to standard error.
     pub log_format: LogFormat,
     /// The store.
@@ -65,7 +68,7 @@ pub struct Config {
     /// HLS sessions.
     pub hls: HlsLimits,
     /// Record streams.
-    pub records: RecordLimits,
+    pub records: RecordsConfig,
 }
 
 /// On or off.
@@ -225,30 +228,40 @@ pub struct HlsLimits {
     pub max_range_seconds: u64,
 }
 
-/// Bounds of record streams. The defaults are those of AWS, where it has any.
+/// Record streams. The defaults are those of AWS, where it has one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct RecordLimits {
-    /// Whether each shard is held to 1000 records and 1 MiB per second in, five calls and 2 MiB per
-    /// second out, and 2 MiB per second to each consumer.
-    pub enforce_rates: bool,
+pub struct RecordsConfig {
+    /// Whether each shard is held to the rates of AWS: 1000 records and 1 MiB per second in, five
+    /// calls and 2 MiB per second out, and 2 MiB per second for each consumer.
+    pub shard_limits: ShardLimits,
     /// Open shards of all provisioned streams together.
     pub max_open_shards: u32,
     /// On-demand streams.
     pub max_on_demand_streams: u32,
-    /// Consumers and queues of a stream, together.
-    pub max_consumers: usize,
+    /// Consumers of a stream.
+    pub max_consumers_per_stream: usize,
     /// How long GetRecords waits at the tail for something to come, so that a client that asks in a
-    /// loop stays within five calls per second. 0 answers at once, as AWS does.
+    /// loop stays within its five calls per second. 0 answers at once, as AWS does.
     pub read_wait_ms: u64,
-    /// How long a subscription lasts; the consumer comes back with its continuation.
+    /// How long a SubscribeToShard lasts.
     pub subscription_seconds: u64,
-    /// A subscription gives something at least this often, if only the news that there is nothing.
-    pub keepalive_seconds: u64,
-    /// How long the name of a record is known that a producer gave it, so that it is stored once.
+    /// A subscription sends something at least this often.
+    pub keepalive_ms: u64,
+    /// How long a record's dedupe key is known.
     pub dedupe_seconds: u64,
-    /// How many of the newest such names are known for each shard.
-    pub dedupe_keys: usize,
+    /// How many of the newest dedupe keys of a shard are known.
+    pub dedupe_keys_per_shard: usize,
+}
+
+/// Whose rates a shard is held to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ShardLimits {
+    /// Those of AWS.
+    Aws,
+    /// None but what the machine can do.
+    Off,
 }
 
 impl Default for Config {
@@ -262,6 +275,7 @@ impl Default for Config {
             auth: Switch::On,
             tls_cert: None,
             tls_key: None,
+            tls_http2: Switch::Off,
             log_format: LogFormat::Text,
             store: StoreConfig::default(),
             http: HttpLimits::default(),
@@ -269,7 +283,7 @@ impl Default for Config {
             files: FileLimits::default(),
             get_media: GetMediaLimits::default(),
             hls: HlsLimits::default(),
-            records: RecordLimits::default(),
+            records: RecordsConfig::default(),
         }
     }
 }
@@ -360,18 +374,18 @@ impl Default for HlsLimits {
     }
 }
 
-impl Default for RecordLimits {
+impl Default for RecordsConfig {
     fn default() -> Self {
         Self {
-            enforce_rates: true,
+            shard_limits: ShardLimits::Aws,
             max_open_shards: 1000,
             max_on_demand_streams: 50,
-            max_consumers: 20,
+            max_consumers_per_stream: 20,
             read_wait_ms: 200,
             subscription_seconds: 300,
-            keepalive_seconds: 5,
+            keepalive_ms: 5000,
             dedupe_seconds: 300,
-            dedupe_keys: 10_000,
+            dedupe_keys_per_shard: 10_000,
         }
     }
 }
@@ -572,6 +586,7 @@ impl Config {
         positive("put_media.idle_seconds", self.put_media.idle_seconds)?;
         positive("put_media.max_connection_seconds", self.put_media.max_connection_seconds)?;
         positive("get_media.max_connection_seconds", self.get_media.max_connection_seconds)?;
+        positive("hls.max_playlist_fragments", self.hls.max_playlist_fragments as u64)?;
         rule(
             (1..=10_000).contains(&self.records.max_open_shards),
             "records.max_open_shards must be from 1 to 10000",
@@ -580,10 +595,15 @@ impl Config {
             self.records.read_wait_ms <= 20_000,
             "records.read_wait_ms must be up to 20000: clients give up on answers that take longer",
         )?;
-        rule(self.records.dedupe_keys <= 1_000_000, "records.dedupe_keys must be up to 1000000")?;
-        positive("records.subscription_seconds", self.records.subscription_seconds)?;
-        positive("records.keepalive_seconds", self.records.keepalive_seconds)?;
-        positive("hls.max_playlist_fragments", self.hls.max_playlist_fragments as u64)
+        rule(
+            (100..=30_000).contains(&self.records.keepalive_ms),
+            "records.keepalive_ms must be from 100 to 30000",
+        )?;
+        rule(
+            self.records.dedupe_keys_per_shard <= 1_000_000,
+            "records.dedupe_keys_per_shard must be up to 1000000",
+        )?;
+        positive("records.subscription_seconds", self.records.subscription_seconds)
     }
 }
 

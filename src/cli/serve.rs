@@ -257,11 +257,11 @@ async fn keep_house(app: AppState) {
     let interval = Duration::from_secs(app.config.store.retention_interval_seconds);
     let grown = || app.store.grown();
     let retention = every(&app, interval, grown, |app| {
+        if let Err(error) = app.records.tidy() {
+            tracing::error!("shards whose records have expired stay: {error}");
+        }
         app.store.enforce_retention();
         app.store.empty_segments();
-        if let Err(error) = app.records.tidy() {
-            tracing::error!("expired shards stay for now: {error}");
-        }
     });
     tokio::join!(keys, retention);
 }

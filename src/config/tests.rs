@@ -48,7 +48,7 @@ fn what_is_wrong_is_named() {
         merge("account = '1'", &[], &[]),
         merge("[store]\nsegment_bytes = 1", &[], &[]),
         merge("[store]\nquota_bytes = 67108864", &[], &[]),
-        merge("[records]\nenforce_rates = 'some'", &[], &[]),
+        merge("[records]\nshard_limits = 'some'", &[], &[]),
         merge("[records]\nread_wait_ms = 60000", &[], &[]),
     ];
     let expected = [
@@ -64,7 +64,7 @@ fn what_is_wrong_is_named() {
         "account must have twelve digits",
         "store.segment_bytes must be from 1 MiB to 4 GiB",
         "store.quota_bytes must be 0 or at least 6 times store.segment_bytes",
-        "kinora.toml: TOML parse error at line 2, column 17",
+        "kinora.toml: TOML parse error at line 2, column 16",
         "records.read_wait_ms must be up to 20000",
     ];
     for (case, expected) in cases.into_iter().zip(expected) {

@@ -1,8 +1,7 @@
 //! What the parts of the server are told of the configuration.
 
-use crate::config::Config;
-use crate::records;
-use crate::records::limits::ShardLimits;
+use crate::config::{Config, ShardLimits};
+use crate::records::{self, limits};
 use crate::store;
 use crate::types::Millis;
 
@@ -27,17 +26,20 @@ pub fn of_store(config: &Config) -> store::Options {
 
 /// What record streams may use.
 pub fn of_records(config: &Config) -> records::Options {
-    let limits = &config.records;
+    let records = &config.records;
     records::Options {
-        shard_limits: if limits.enforce_rates { ShardLimits::Aws } else { ShardLimits::Off },
-        max_open_shards: limits.max_open_shards,
-        max_on_demand_streams: limits.max_on_demand_streams,
-        max_consumers: limits.max_consumers,
-        read_wait: Millis(limits.read_wait_ms),
-        subscription: seconds(limits.subscription_seconds),
-        keepalive: seconds(limits.keepalive_seconds),
-        dedupe_window: seconds(limits.dedupe_seconds),
-        dedupe_keys: limits.dedupe_keys,
+        shard_limits: match records.shard_limits {
+            ShardLimits::Aws => limits::ShardLimits::Aws,
+            ShardLimits::Off => limits::ShardLimits::Off,
+        },
+        max_open_shards: records.max_open_shards,
+        max_on_demand_streams: records.max_on_demand_streams,
+        max_consumers: records.max_consumers_per_stream,
+        read_wait: Millis(records.read_wait_ms),
+        subscription: seconds(records.subscription_seconds),
+        keepalive: Millis(records.keepalive_ms),
+        dedupe_window: seconds(records.dedupe_seconds),
+        dedupe_keys: records.dedupe_keys_per_shard,
     }
 }
 
