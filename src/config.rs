@@ -107,6 +107,11 @@ pub struct StoreConfig {
     pub unretained_seconds: u64,
     /// How often retention is enforced, besides each time when the log has grown by a segment.
     pub retention_interval_seconds: u64,
+    /// Bytes of the index that are kept in memory.
+    pub index_cache_bytes: u64,
+    /// How long a fragment waits in memory to be put into the index's file together with others;
+    /// they are read from the log again when the process is killed.
+    pub index_interval_seconds: u64,
     /// Bytes that all segment files may take together; 0 is no limit. When it is reached, the
     /// oldest fragments of all streams go, but for pinned ones; when nothing may go, producers
     /// are refused.
@@ -247,6 +252,8 @@ impl Default for StoreConfig {
             record_cache_bytes: 64 * MIB,
             unretained_seconds: 5 * 60,
             retention_interval_seconds: 30,
+            index_cache_bytes: 64 * MIB,
+            index_interval_seconds: 10,
             quota_bytes: 0,
             min_free_bytes: 512 * MIB,
         }
@@ -459,6 +466,14 @@ impl Config {
         )?;
         positive("store.queue_bytes", self.store.queue_bytes)?;
         positive("store.held_bytes", self.store.held_bytes)?;
+        rule(
+            (MIB..=64 << 30).contains(&self.store.index_cache_bytes),
+            "store.index_cache_bytes must be from 1 MiB to 64 GiB",
+        )?;
+        rule(
+            (1..=3600).contains(&self.store.index_interval_seconds),
+            "store.index_interval_seconds must be from 1 to 3600",
+        )?;
         rule(
             self.store.quota_bytes == 0
                 || self.store.quota_bytes / LEAST_QUOTA_SEGMENTS >= self.store.segment_bytes,

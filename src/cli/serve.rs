@@ -197,8 +197,11 @@ fn open(config: Config, disk: Arc<dyn Disk>) -> Result<AppState, Failure> {
         held_bytes: store.held_bytes,
         record_cache_bytes: store.record_cache_bytes,
         unretained_keep: Millis(store.unretained_seconds.saturating_mul(1000)),
+        index_cache_bytes: usize::try_from(store.index_cache_bytes)?,
+        index_interval: Millis(store.index_interval_seconds.saturating_mul(1000)),
         quota: (store.quota_bytes > 0).then_some(store.quota_bytes),
         floor: store.min_free_bytes,
+        ..Options::default()
     };
     let (store, report) = Store::open_on(disk, options, clock.clone()).map_err(|error| {
         let advice = match error {

@@ -90,6 +90,56 @@ pub enum RecordsError {
     /// The database failed.
     #[error("the catalog could not be changed: {0}")]
     Database(String),
+    /// A record must have a partition key, unless its stream spreads records by itself.
+    #[error("the record at {at} has no partition key")]
+    NoPartitionKey {
+        /// Its place in the request.
+        at: usize,
+    },
+    /// A record is larger than its stream allows.
+    #[error("the record at {at} has {bytes} bytes; {limit} are allowed")]
+    RecordTooLarge {
+        /// Its place in the request.
+        at: usize,
+        /// Bytes of its data and partition key.
+        bytes: usize,
+        /// How many it may have.
+        limit: usize,
+    },
+    /// A request brings too much.
+    #[error("{records} records of {bytes} bytes are too much for a request")]
+    BatchTooLarge {
+        /// How many records; up to [`MAX_BATCH_RECORDS`](super::MAX_BATCH_RECORDS).
+        records: usize,
+        /// Bytes of their data and partition keys; up to
+        /// [`MAX_BATCH_BYTES`](super::MAX_BATCH_BYTES).
+        bytes: usize,
+    },
+    /// A shard has taken, or given, as much as it may in the last second.
+    #[error("the rate of {stream}, {shard} is exceeded")]
+    RateExceeded {
+        /// The stream.
+        stream: StreamName,
+        /// The shard.
+        shard: ShardId,
+    },
+    /// The store does not take records; nobody knows whether these were stored.
+    #[error("store: {0}")]
+    Unavailable(String),
+    /// What is stored can not be read.
+    #[error("read: {0}")]
+    Unreadable(String),
+    /// The consumer subscribed to the shard a moment ago.
+    #[error("{consumer} subscribed to {shard} less than five seconds ago")]
+    SubscribedLately {
+        /// The consumer.
+        consumer: String,
+        /// The shard.
+        shard: ShardId,
+    },
+    /// An iterator of a stream that is gone; one of its name is another.
+    #[error("the stream of the iterator was deleted")]
+    StaleIterator,
     /// An iterator's time is over.
     #[error("the iterator was given out at {issued}; now it is {now}")]
     ExpiredIterator {

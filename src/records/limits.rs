@@ -77,9 +77,9 @@ fn thousandths(amount: u64) -> i64 {
 
 /// What a shard takes from producers.
 #[derive(Debug)]
-pub struct WriteLimit(Option<(TokenBucket, TokenBucket)>);
+pub struct WriteRate(Option<(TokenBucket, TokenBucket)>);
 
-impl WriteLimit {
+impl WriteRate {
     /// For a new shard.
     pub fn new(limits: ShardLimits, now: ServerTimestamp) -> Self {
         let buckets = || (TokenBucket::new(WRITE_RECORDS, now), TokenBucket::new(WRITE_BYTES, now));
@@ -100,9 +100,9 @@ impl WriteLimit {
 
 /// What a shard gives to those who call GetRecords.
 #[derive(Debug)]
-pub struct ReadLimit(Option<(TokenBucket, TokenBucket)>);
+pub struct ReadRate(Option<(TokenBucket, TokenBucket)>);
 
-impl ReadLimit {
+impl ReadRate {
     /// For a new shard.
     pub fn new(limits: ShardLimits, now: ServerTimestamp) -> Self {
         let buckets = || (TokenBucket::new(READ_CALLS, now), TokenBucket::new(READ_BYTES, now));
@@ -129,9 +129,9 @@ impl ReadLimit {
 
 /// What a subscription gives.
 #[derive(Debug)]
-pub struct PushLimit(Option<TokenBucket>);
+pub struct PushRate(Option<TokenBucket>);
 
-impl PushLimit {
+impl PushRate {
     /// For a new subscription.
     pub fn new(limits: ShardLimits, now: ServerTimestamp) -> Self {
         Self((limits == ShardLimits::Aws).then(|| TokenBucket::new(READ_BYTES, now)))
@@ -161,18 +161,18 @@ mod tests {
 
     #[test]
     fn shard_takes_a_thousand_records_in_a_second_and_no_more() {
-        let mut limit = WriteLimit::new(ShardLimits::Aws, at(0));
-        let taken = |limit: &mut WriteLimit, now| (0..2000).filter(|_| limit.take(1, now)).count();
+        let mut limit = WriteRate::new(ShardLimits::Aws, at(0));
+        let taken = |limit: &mut WriteRate, now| (0..2000).filter(|_| limit.take(1, now)).count();
         assert_eq!(taken(&mut limit, at(0)), 1000);
         assert_eq!(taken(&mut limit, at(10)), 10);
         assert_eq!(taken(&mut limit, at(60_000)), 1000);
-        let mut off = WriteLimit::new(ShardLimits::Off, at(0));
+        let mut off = WriteRate::new(ShardLimits::Off, at(0));
         assert_eq!(taken(&mut off, at(0)), 2000);
     }
 
     #[test]
     fn record_larger_than_a_second_passes_and_leaves_a_debt() {
-        let mut limit = WriteLimit::new(ShardLimits::Aws, at(0));
+        let mut limit = WriteRate::new(ShardLimits::Aws, at(0));
         assert!(limit.take(10 << 20, at(0)));
         assert!(!limit.take(1, at(8_900)));
         assert!(limit.take(1, at(9_100)));
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn call_of_ten_mebibytes_stops_the_next_for_five_seconds() {
-        let mut limit = ReadLimit::new(ShardLimits::Aws, at(0));
+        let mut limit = ReadRate::new(ShardLimits::Aws, at(0));
         assert!(limit.call(at(0)));
         limit.spend(10 << 20);
         assert!(!limit.call(at(3_900)));

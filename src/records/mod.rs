@@ -12,45 +12,62 @@
 //! - [`payload`]: a record as it lies in the log; pure
 //! - [`iterator`], [`limits`], [`dedupe`]: a reader's place, rates, names of records; pure
 //! - `streams`, `consumers`, `reshard`: what streams, consumers and shards exist
+//! - `live`: what is in memory of a stream; `put`: writing it; `read`: reading a shard
+//! - `subscribe`: pushing to consumers; `backlog`: what readers have not read yet
 //! - [`queue`]: competing consumers over a stream, with dead letters
 //!
 //! What changes the catalog blocks for a sync.
 
+mod backlog;
 mod consumers;
 pub mod dedupe;
 mod error;
 pub mod iterator;
 pub mod limits;
+mod live;
 pub mod payload;
+mod put;
 pub mod queue;
+mod read;
 mod reshard;
 pub mod sequence;
 pub mod shard;
 mod streams;
+mod subscribe;
 
 #[cfg(test)]
 mod tests;
 
+pub use backlog::{ConsumerBacklog, ShardBacklog, StreamBacklog};
 pub use consumers::ConsumerRef;
 pub use error::{LimitExceeded, RecordsError, RetentionChange};
 pub use iterator::{ShardIterator, StartingPosition};
 pub use payload::{PartitionKey, Payload};
+pub use put::{MAX_BATCH_BYTES, MAX_BATCH_RECORDS, Placed, Refused};
+pub use read::{Batch, ChildShard, MAX_READ_BYTES, MAX_READ_RECORDS, Record};
 pub use sequence::SequenceNumber;
 pub use shard::{ReshardError, ShardFilter};
 pub use streams::{AccountLimits, NewRecordStream, ShardPage, StreamPage};
+pub use subscribe::{Push, Subscription, SubscriptionEnd};
 
 use std::sync::Arc;
 
+use dashmap::DashMap;
+
 use crate::clock::Clock;
 use crate::store::Store;
-use crate::types::Millis;
+use crate::types::{Millis, StreamId};
 use limits::ShardLimits;
+use live::LiveStream;
+use subscribe::Subscriptions;
 
 /// The record streams of a server.
 pub struct RecordStreams {
     store: Arc<Store>,
     clock: Clock,
     options: Options,
+    live: DashMap<StreamId, Arc<LiveStream>>,
+    subscriptions: Subscriptions,
 }
 
 /// What record streams may use; every default is decided in `config.rs`.
@@ -95,6 +112,12 @@ impl Default for Options {
 impl RecordStreams {
     /// The record streams of a store.
     pub fn new(store: Arc<Store>, clock: Clock, options: Options) -> Self {
-        Self { store, clock, options }
+        Self {
+            store,
+            clock,
+            options,
+            live: DashMap::new(),
+            subscriptions: Subscriptions::default(),
+        }
     }
 }

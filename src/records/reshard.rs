@@ -1,4 +1,5 @@
-//! Changes of a stream's shards, while it is written and read.
+//! Changes of a stream's shards, while it is written and read. They must not be called from a task,
+//! as they block for those who put records.
 
 use super::shard::{Reshard, ReshardError};
 use super::streams::within_a_day;
@@ -13,7 +14,8 @@ const MAX_STREAM_SHARDS: usize = 10_000;
 const SCALINGS_PER_DAY: usize = 10;
 
 impl RecordStreams {
-    /// Splits a shard; the upper half begins at `at`. Blocks for two syncs.
+    /// Splits a shard; the upper half begins at `at`. Blocks until what
+    /// is being put is durable, and for one sync.
     pub fn split(
         &self,
         name: &StreamName,
@@ -26,7 +28,7 @@ impl RecordStreams {
         })
     }
 
-    /// Merges two adjacent shards. Blocks for two syncs.
+    /// Merges two adjacent shards. Blocks like a split.
     pub fn merge(
         &self,
         name: &StreamName,
@@ -39,7 +41,7 @@ impl RecordStreams {
     }
 
     /// Brings a stream to `target` open shards of one width; returns how many it had. To at most
-    /// twice and at least half of them, ten times a day. Blocks for two syncs.
+    /// twice and at least half of them, ten times a day. Blocks like a split.
     pub fn scale(&self, name: &StreamName, target: u32) -> Result<u32, RecordsError> {
         let mut before = 0;
         self.reshard(name, |reshard| {
@@ -64,9 +66,12 @@ impl RecordStreams {
         name: &StreamName,
         change: impl FnOnce(&mut Reshard<'_>) -> Result<(), RecordsError>,
     ) -> Result<(), RecordsError> {
-        self.info(name)?;
+        let (_, live) = self.live(name)?;
+        // From here on no put is under way, and none begins before this ends.
+        let mut routing = live.routing.blocking_write();
         let now = self.clock.now();
-        self.store.record_catalog().update_stream(name, |stream, ids| {
+        let end_of = |log| self.store.shard(log).map_or(1, |log| log.span().next);
+        let info = self.store.record_catalog().update_stream(name, |stream, ids| {
             if stream.mode == CapacityMode::OnDemand {
                 return Err(RecordsError::OnDemand(name.clone()));
             }
@@ -74,8 +79,11 @@ impl RecordStreams {
                 return Err(LimitExceeded::StreamShards { limit: MAX_STREAM_SHARDS }.into());
             }
             let mut new_log = || ids.take();
-            change(&mut Reshard { stream, now, new_log: &mut new_log, end_of: &|_| 1 })
+            change(&mut Reshard { stream, now, new_log: &mut new_log, end_of: &end_of })
         })?;
+        *routing = live.route(self, &info);
+        drop(routing);
+        live.changed();
         Ok(())
     }
 

@@ -95,7 +95,7 @@ impl RecordStreams {
     /// Deletes a stream with all its records; with `consumers` also when it has some. Blocks for
     /// one sync.
     pub fn delete(&self, name: &StreamName, consumers: bool) -> Result<(), RecordsError> {
-        self.info(name)?;
+        let id = self.info(name)?.id;
         self.store.record_catalog().delete_stream(name, |info, queues| {
             if !queues.is_empty() {
                 return Err(RecordsError::HasQueues(name.clone()));
@@ -104,7 +104,11 @@ impl RecordStreams {
                 return Err(RecordsError::HasConsumers(name.clone()));
             }
             Ok(())
-        })
+        })?;
+        if let Some((_, live)) = self.live.remove(&id) {
+            live.changed();
+        }
+        Ok(())
     }
 
     /// A stream's facts.
@@ -279,9 +283,10 @@ impl RecordStreams {
     }
 
     /// Drops shards whose records have all expired. To be called now and then. Blocks.
-    pub fn drop_expired_shards(&self) -> Result<(), RecordsError> {
+    pub fn tidy(&self) -> Result<(), RecordsError> {
         let now = self.clock.now();
-        for info in self.store.record_catalog().streams() {
+        let catalog = self.store.record_catalog();
+        for info in catalog.streams() {
             if info.shards.iter().any(|shard| is_gone(&info, shard, now)) {
                 let dropped = self.update(&info.name, |info| {
                     let shards = std::mem::take(&mut info.shards);
@@ -295,6 +300,12 @@ impl RecordStreams {
                 }
             }
         }
+        self.subscriptions.keep(|stream, consumer, shard| {
+            catalog.stream_by_id(stream).is_some_and(|info| {
+                let known = info.consumers.iter().any(|other| other.name == consumer);
+                known && info.shard(shard).is_some()
+            })
+        });
         Ok(())
     }
 
@@ -305,7 +316,11 @@ impl RecordStreams {
         change: impl FnOnce(&mut RecordStreamInfo) -> Result<(), RecordsError>,
     ) -> Result<(), RecordsError> {
         self.info(name)?;
-        self.store.record_catalog().update_stream(name, |info, _| change(info))?;
+        let info = self.store.record_catalog().update_stream(name, |info, _| change(info))?;
+        if let Some(live) = self.live.get(&info.id) {
+            live.forget_gone(&info);
+            live.changed();
+        }
         Ok(())
     }
 

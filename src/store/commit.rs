@@ -4,12 +4,15 @@
 //! A thread of its own, with a better priority where allowed, because with busy cores it is the
 //! wait for a time slice, not the disk, that makes an acknowledgement slow.
 
+mod runs;
+
+pub use runs::HeldRun;
+
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, mpsc};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
@@ -30,8 +33,6 @@ use super::{locked, wait};
 const MAX_BATCH_BYTES: u64 = 32 << 20;
 /// The commit thread's nice value, where the process may set it.
 const NICE: i32 = -10;
-/// How long a fragment waits for a segment to be freed, where the limits allow no new one.
-const SPACE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The way to the commit thread.
 #[derive(Debug)]
@@ -45,6 +46,8 @@ pub struct Committer {
     queue_limit: u64,
     /// What producers have sent and is not durable.
     pub held: Arc<HeldBytes>,
+    /// Whether producers wait although there is room.
+    holding: AtomicBool,
     /// Why nothing is written any more.
     poison: OnceLock<String>,
     /// See [`Writer::recyclable_before`].
@@ -119,21 +122,6 @@ pub struct Finished {
     pub done: oneshot::Sender<Result<FragmentInfo, PersistError>>,
 }
 
-/// Bytes of records on their way into the log; they count until this is dropped.
-#[derive(Debug)]
-pub struct HeldRun {
-    committer: Arc<Committer>,
-    bytes: u64,
-    _held: Held,
-}
-
-impl Drop for HeldRun {
-    fn drop(&mut self) {
-        // Who waits for room is woken once the whole batch is settled.
-        self.committer.run_bytes.fetch_sub(self.bytes, Ordering::AcqRel);
-    }
-}
-
 impl Committer {
     /// A committer whose thread is not running yet.
     pub fn new(
@@ -149,6 +137,7 @@ impl Committer {
             room: Notify::new(),
             queue_limit,
             held,
+            holding: AtomicBool::new(false),
             poison: OnceLock::new(),
             recyclable_before: AtomicU64::new(0),
             durable: AtomicU64::new(durable),
@@ -161,17 +150,6 @@ impl Committer {
     /// Hands over a fragment.
     pub fn append(&self, fragment: Finished) {
         self.push(Request::Fragment(fragment));
-    }
-
-    /// Counts bytes of records as handed over, until the result is dropped.
-    pub fn hold_run(self: &Arc<Self>, bytes: u64) -> HeldRun {
-        self.run_bytes.fetch_add(bytes, Ordering::AcqRel);
-        HeldRun { committer: self.clone(), bytes, _held: self.held.hold(bytes) }
-    }
-
-    /// Tells that a shard has records for a run; they are told the outcome.
-    pub fn append_run(&self, shard: Arc<ShardLog>) {
-        self.push(Request::Run(shard));
     }
 
     /// Asks for `counter` to be logged as given out, so that no later opening gives it again.
@@ -209,13 +187,30 @@ impl Committer {
 
     fn has_room(&self) -> bool {
         let queue = locked(&self.queue);
+        let held = self.holding.load(Ordering::Acquire) && self.poison.get().is_none();
         let bytes = queue.bytes + self.run_bytes.load(Ordering::Acquire);
-        queue.closing || bytes < self.queue_limit
+        queue.closing || (bytes < self.queue_limit && !held)
     }
 
     /// Why nothing is written any more, if so.
     pub fn poisoned(&self) -> Option<String> {
         self.poison.get().cloned()
+    }
+
+    /// Writes nothing any more, for this reason or an earlier one, which is returned.
+    pub fn poison(&self, reason: String) -> String {
+        let first = self.poison.get_or_init(|| {
+            tracing::error!(reason, "the store stops accepting writes until it is opened again");
+            reason
+        });
+        first.clone()
+    }
+
+    /// Makes producers wait, or go on: what they send can not be held in memory for ever.
+    pub fn hold(&self, hold: bool) {
+        if self.holding.swap(hold, Ordering::AcqRel) && !hold {
+            self.room.notify_waiters();
+        }
     }
 
     /// Fails when nothing is written any more.
@@ -502,31 +497,18 @@ impl Batch {
         self.placed.push(Placed { fragment, lsn, twins: Vec::new() });
     }
 
-    fn place_run(&mut self, shard: Arc<ShardLog>) {
-        let (appends, more) = shard.take();
-        if more {
-            self.committer.push_rest(Request::Run(shard.clone()));
-        }
-        if appends.is_empty() {
-            return;
-        }
-        if let Err(error) = self.make_room(appends.bytes() as u64) {
-            self.count_refused(&error);
-            return appends.fail(&error);
-        }
-        let run = PlacedRun::new(shard, appends);
-        let lsn = self.writer.place(Kind::Fragment(run.entry()), run.pieces());
-        self.runs.push((run, lsn));
-    }
-
     fn count_refused(&self, error: &PersistError) {
         let full = matches!(error, PersistError::NoSpace(_));
         self.committer.refused.fetch_add(full.into(), Ordering::Relaxed);
     }
 
     fn find_fresh_twin(&self, fragment: &Finished) -> Option<FragmentInfo> {
-        let fresh = fragment.compared_before..Lsn::MAX;
-        twin::find_stored(&self.committer.segments, fragment, fresh)
+        let alike = fragment.stream.alike_since(&fragment.entry);
+        let fresh = alike.iter().filter(|record| record.lsn >= fragment.compared_before);
+        let twin = twin::find_stored(&self.committer.segments, fragment, fresh)?;
+        // It may have expired while it was read.
+        let still = fragment.stream.alike_since(&fragment.entry);
+        still.contains(&twin).then(|| twin.info())
     }
 
     /// Like [`Batch::make_room`], for the thread that frees segments: waiting for one would be
@@ -585,7 +567,7 @@ impl Batch {
                 Err(error) if error.kind() == io::ErrorKind::StorageFull && self.may_wait() => {
                     self.starved = true;
                     self.committer.grown.notify_one();
-                    self.committer.segments.wait_for_free(SPACE_PATIENCE);
+                    self.committer.segments.wait_for_free();
                 }
                 opened => {
                     self.starved &= opened.is_err();
@@ -617,6 +599,7 @@ impl Batch {
             Ok(durable) => {
                 let recyclable = self.writer.recyclable_before();
                 self.committer.recyclable_before.fetch_max(recyclable, Ordering::AcqRel);
+                let published = self.placed.len() + self.runs.len() + self.copies.len();
                 for (stream, counter) in self.reserved.drain(..) {
                     stream.reserved(counter);
                 }
@@ -633,6 +616,7 @@ impl Batch {
                     state.relocate(copy.record, lsn, &self.committer.segments);
                 }
                 self.committer.durable.store(durable, Ordering::Release);
+                self.streams.mover().published(published, &self.committer);
                 self.told.drain(..).for_each(|done| drop(done.send(Ok(()))));
             }
             Err(error) => {
@@ -652,8 +636,7 @@ impl Batch {
     }
 
     fn poison(&self, reason: String) -> PersistError {
-        tracing::error!(reason, "the store stops accepting writes until it is opened again");
-        PersistError::Poisoned(self.committer.poison.get_or_init(|| reason).clone())
+        PersistError::Poisoned(self.committer.poison(reason))
     }
 }
 

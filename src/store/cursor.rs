@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::fragments::{FragmentInfo, MediaStream, ReadError, Start, TornFragment};
-use super::index::{Found, Record};
+use super::index::{Found, Index, Record, Scope};
 use super::log::entry::HEADER_BYTES;
 use super::log::reader::header_of;
 use super::streams::State;
@@ -62,17 +62,12 @@ impl Cursor {
 
     /// Moves on to the next fragment, if there is one.
     fn step(&mut self) -> Result<Option<Next>, ReadError> {
-        let state = self.stream.state();
-        if state.deleted {
-            return Err(ReadError::StreamDeleted);
-        }
         let next = match self.at {
-            Start::Earliest | Start::Now => after(&state, FragmentNumber::MIN),
-            Start::After(number) => after(&state, number),
-            Start::Producer(time) => by_producer(&state, time, self.stream.clock().now()),
-            Start::Server(time) => by_server(&state, time, self.stream.clock().now()),
-        };
-        drop(state);
+            Start::Earliest | Start::Now => after(&self.stream, FragmentNumber::MIN),
+            Start::After(number) => after(&self.stream, number),
+            Start::Producer(time) => by_producer(&self.stream, time),
+            Start::Server(time) => by_server(&self.stream, time),
+        }?;
         if let Some(next) = &next {
             self.at = Start::After(next.number());
         }
@@ -89,51 +84,90 @@ impl Next {
     }
 }
 
-fn after(state: &State, number: FragmentNumber) -> Option<Next> {
-    let mut open = state.open.range(number.counter()..).map(|(_, open)| open);
-    let open = open.find(|open| open.number > number).cloned().map(Next::Open);
-    let stored = state.index.after(number).copied().map(Next::Stored);
-    open.into_iter().chain(stored).min_by_key(Next::number)
+/// What a look at a stream's state shows of its open fragments. The rows of the index are searched
+/// after it, without the lock; they add nothing that began after the look.
+struct Look<T> {
+    /// What the memory part of the index has.
+    recent: T,
+    scope: Scope,
+    /// An open fragment that covers the time.
+    covering: Option<Arc<OpenFragment>>,
+    /// The first open fragment behind the place.
+    next: Option<Arc<OpenFragment>>,
+}
+
+fn look<T>(
+    stream: &MediaStream,
+    look: impl FnOnce(&State) -> Look<T>,
+) -> Result<Look<T>, ReadError> {
+    let state = stream.state();
+    if state.deleted {
+        return Err(ReadError::StreamDeleted);
+    }
+    Ok(look(&state))
+}
+
+fn after(stream: &MediaStream, number: FragmentNumber) -> Result<Option<Next>, ReadError> {
+    let seen = look(stream, |state| {
+        let mut open = state.open.range(number.counter()..).map(|(_, open)| open);
+        let next = open.find(|open| open.number > number).cloned();
+        let (recent, scope) = (state.recent.after(number), state.recent.scope());
+        Look { recent, scope, covering: None, next }
+    })?;
+    let row = stream.rows().after(number, &seen.scope);
+    let stored = seen.recent.into_iter().chain(row);
+    let open = seen.next.into_iter().map(Next::Open);
+    Ok(open.chain(stored.map(Next::Stored)).min_by_key(Next::number))
 }
 
 /// The fragment that covers `time`, the one that started last if several do, else the next after.
 ///
 /// How long an open fragment will be is not known: it covers what could have been received since
 /// it began. Once it is persisted its true duration decides.
-fn by_producer(state: &State, time: ProducerTimestamp, now: ServerTimestamp) -> Option<Next> {
+fn by_producer(stream: &MediaStream, time: ProducerTimestamp) -> Result<Option<Next>, ReadError> {
+    let now = stream.clock().now();
     let covers = |open: &&Arc<OpenFragment>| {
         let so_far = elapsed(open, now);
         open.producer == time || (open.producer < time && time < open.producer.plus(so_far))
     };
     let start = |open: &&Arc<OpenFragment>| (open.producer, open.number);
-    let found = state.index.seek_producer(time);
-    let open = state.open.values().filter(covers).max_by_key(start);
-    if let Some(next) = covering(found, open, |r| r.producer, |open| open.producer) {
-        return Some(next);
+    let seen = look(stream, |state| Look {
+        recent: state.recent.seek_producer(time),
+        scope: state.recent.scope(),
+        covering: state.open.values().filter(covers).max_by_key(start).cloned(),
+        next: state.open.values().filter(|open| open.producer > time).min_by_key(start).cloned(),
+    })?;
+    let found = stream.rows().seek_producer(time, &seen.scope).join_by_producer(seen.recent);
+    if let Some(next) = covering(found, seen.covering, |r| r.producer, |open| open.producer) {
+        return Ok(Some(next));
     }
-    let open = state.open.values().filter(|open| open.producer > time).min_by_key(start);
-    let Found::Next(record) = found else { return open.cloned().map(Next::Open) };
-    let open = open.filter(|open| start(open) < (record.producer, record.number));
-    Some(open.cloned().map_or(Next::Stored(*record), Next::Open))
+    let Found::Next(record) = found else { return Ok(seen.next.map(Next::Open)) };
+    let open = seen.next.filter(|open| start(&open) < (record.producer, record.number));
+    Ok(Some(open.map_or(Next::Stored(record), Next::Open)))
 }
 
 /// Like [`by_producer`], on the server's clock, in whose order the numbers are.
-fn by_server(state: &State, time: ServerTimestamp, now: ServerTimestamp) -> Option<Next> {
+fn by_server(stream: &MediaStream, time: ServerTimestamp) -> Result<Option<Next>, ReadError> {
+    let now = stream.clock().now();
     let server = |open: &Arc<OpenFragment>| open.number.server_timestamp();
     let covers = |open: &&Arc<OpenFragment>| {
         server(open) == time
             || (server(open) < time && time < server(open).plus(elapsed(open, now)))
     };
-    let found = state.index.seek_server(time);
-    let open = state.open.values().rfind(covers);
+    let seen = look(stream, |state| Look {
+        recent: state.recent.seek_server(time),
+        scope: state.recent.scope(),
+        covering: state.open.values().rfind(covers).cloned(),
+        next: state.open.values().find(|open| server(open) > time).cloned(),
+    })?;
+    let found = stream.rows().seek_server(time, &seen.scope).join_by_server(seen.recent);
     let record_start = |r: &Record| r.number.server_timestamp();
-    if let Some(next) = covering(found, open, record_start, |open| server(open)) {
-        return Some(next);
+    if let Some(next) = covering(found, seen.covering, record_start, |open| server(open)) {
+        return Ok(Some(next));
     }
-    let open = state.open.values().find(|open| server(open) > time);
-    let Found::Next(record) = found else { return open.cloned().map(Next::Open) };
-    let open = open.filter(|open| open.number < record.number);
-    Some(open.cloned().map_or(Next::Stored(*record), Next::Open))
+    let Found::Next(record) = found else { return Ok(seen.next.map(Next::Open)) };
+    let open = seen.next.filter(|open| open.number < record.number);
+    Ok(Some(open.map_or(Next::Stored(record), Next::Open)))
 }
 
 fn elapsed(open: &OpenFragment, now: ServerTimestamp) -> Millis {
@@ -141,17 +175,17 @@ fn elapsed(open: &OpenFragment, now: ServerTimestamp) -> Millis {
 }
 
 fn covering<T: Ord>(
-    found: Found<'_>,
-    open: Option<&Arc<OpenFragment>>,
+    found: Found,
+    open: Option<Arc<OpenFragment>>,
     record_start: impl Fn(&Record) -> T,
     open_start: impl Fn(&Arc<OpenFragment>) -> T,
 ) -> Option<Next> {
     match (found, open) {
-        (Found::Covers(record), Some(open)) if open_start(open) > record_start(record) => {
-            Some(Next::Open(open.clone()))
+        (Found::Covers(record), Some(open)) if open_start(&open) > record_start(&record) => {
+            Some(Next::Open(open))
         }
-        (Found::Covers(record), _) => Some(Next::Stored(*record)),
-        (_, Some(open)) => Some(Next::Open(open.clone())),
+        (Found::Covers(record), _) => Some(Next::Stored(record)),
+        (_, Some(open)) => Some(Next::Open(open)),
         (_, None) => None,
     }
 }

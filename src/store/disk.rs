@@ -4,6 +4,7 @@
 //! The only place that opens the store's files.
 
 mod blocks;
+mod database;
 mod memory;
 
 pub use blocks::{BLOCK_BYTES, Blocks};
@@ -21,6 +22,7 @@ use rustix::io::ReadWriteFlags;
 
 /// The file of the catalog's database.
 const CATALOG: &str = "catalog.redb";
+const INDEX_FILE: &str = "index.redb";
 
 /// Where a store lives.
 pub trait Disk: Send + Sync + std::fmt::Debug + 'static {
@@ -33,6 +35,11 @@ pub trait Disk: Send + Sync + std::fmt::Debug + 'static {
     /// Opens or creates the catalog's database.
     fn catalog(&self) -> Result<redb::Database, redb::DatabaseError>;
 
+    /// Opens or creates the index's database, which keeps up to `cache_bytes` in memory.
+    fn index(&self, cache_bytes: usize) -> Result<redb::Database, redb::DatabaseError>;
+
+    /// Removes the index's database, if there is one. One that is open may go on.
+    fn remove_index(&self) -> io::Result<()>;
     /// The bytes of the catalog's database; `None` when there is none.
     fn read_catalog(&self) -> io::Result<Option<Vec<u8>>>;
 
@@ -173,6 +180,18 @@ impl Disk for FileDisk {
         Ok(database)
     }
 
+    fn index(&self, cache_bytes: usize) -> Result<redb::Database, redb::DatabaseError> {
+        let file = database::open(&self.dir.join(INDEX_FILE)).map_err(redb::StorageError::from)?;
+        redb::Database::builder().set_cache_size(cache_bytes).create_with_backend(file)
+    }
+
+    fn remove_index(&self) -> io::Result<()> {
+        match fs::remove_file(self.dir.join(INDEX_FILE)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     fn read_catalog(&self) -> io::Result<Option<Vec<u8>>> {
         match fs::read(self.dir.join(CATALOG)) {
             Ok(bytes) => Ok(Some(bytes)),
@@ -268,10 +287,7 @@ impl DiskFile for SegmentFile {
     }
 
     fn read_cached_at(&self, buffer: &mut [u8], offset: u64) -> bool {
-        let len = buffer.len();
-        let slices = &mut [IoSliceMut::new(buffer)];
-        let read = rustix::io::preadv2(&self.file, slices, offset, ReadWriteFlags::NOWAIT);
-        read.is_ok_and(|read| read == len)
+        read_cached_at(&self.file, buffer, offset)
     }
 
     fn write_at(&self, mut slices: &mut [IoSlice<'_>], mut offset: u64) -> io::Result<()> {
@@ -308,6 +324,14 @@ impl DiskFile for SegmentFile {
     fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }
+}
+
+/// See [`DiskFile::read_cached_at`].
+fn read_cached_at(file: &File, buffer: &mut [u8], offset: u64) -> bool {
+    let len = buffer.len();
+    let slices = &mut [IoSliceMut::new(buffer)];
+    let read = rustix::io::preadv2(file, slices, offset, ReadWriteFlags::NOWAIT);
+    read.is_ok_and(|read| read == len)
 }
 
 /// Creates `dir` and its parents, each name durable in the directory above it.

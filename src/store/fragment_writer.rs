@@ -102,8 +102,15 @@ impl FragmentWriter {
         done: oneshot::Sender<Result<FragmentInfo, PersistError>>,
     ) {
         let committer = self.stream.committer().clone();
-        // Read before the index: what is durable before this position is findable below.
-        let compared_before = committer.durable();
+        let compared_before = {
+            // Under the lock, so that nothing from there on leaves the memory unnoticed.
+            let state = self.stream.state();
+            // What is durable before this position is findable below.
+            let durable = committer.durable();
+            self.open.compare_before(durable);
+            drop(state);
+            durable
+        };
         let mut body = vec![self.open.head.clone()];
         body.extend(self.open.pieces());
         let (stream, entry) = (self.stream.clone(), self.entry(duration));
@@ -121,11 +128,15 @@ impl FragmentWriter {
             return committer.append(finished);
         }
         // Reading the stored one may take the device's time, which is nobody else's.
-        let compare =
-            move || match twin::find_stored(&committer.segments, &finished, 0..compared_before) {
+        let compare = move || {
+            let before = alike.iter().filter(|record| record.lsn < compared_before);
+            let twin = twin::find_stored(&committer.segments, &finished, before);
+            // It may have expired while it was read.
+            match twin.and_then(|twin| finished.stream.get(twin.number)) {
                 Some(twin) => finished.stored_as(twin),
                 None => committer.append(finished),
-            };
+            }
+        };
         match Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn_blocking(compare)),
             Err(_) => compare(),

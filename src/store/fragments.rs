@@ -12,7 +12,7 @@ use super::commit::Committer;
 use super::cursor::Cursor;
 use super::fragment_writer::FragmentWriter;
 use super::held::Receiving;
-use super::index::Record;
+use super::index::{Index, Recent, Record, Rows};
 use super::locked;
 use super::log::entry::{FormatId, FragmentEntry, HEADER_BYTES};
 use super::log::reader::{Place, header_of};
@@ -159,13 +159,21 @@ pub struct MediaStream {
     id: StreamId,
     state: Mutex<State>,
     changes: watch::Sender<u64>,
+    rows: Rows,
     committer: Arc<Committer>,
     clock: Clock,
 }
 
 impl MediaStream {
-    pub(super) fn new(id: StreamId, state: State, committer: Arc<Committer>, clock: Clock) -> Self {
-        Self { id, state: Mutex::new(state), changes: watch::Sender::new(0), committer, clock }
+    pub(super) fn new(
+        id: StreamId,
+        state: State,
+        rows: Rows,
+        committer: Arc<Committer>,
+        clock: Clock,
+    ) -> Self {
+        let (state, changes) = (Mutex::new(state), watch::Sender::new(0));
+        Self { id, state, changes, rows, committer, clock }
     }
 
     /// The stream's id in the log.
@@ -214,7 +222,7 @@ impl MediaStream {
 
     /// A persisted fragment's facts.
     pub fn get(&self, number: FragmentNumber) -> Option<FragmentInfo> {
-        self.record(number).map(|record| record.info())
+        self.find(number).map(|record| record.info())
     }
 
     /// Reads a persisted fragment and verifies its checksum.
@@ -243,17 +251,17 @@ impl MediaStream {
         after: Option<FragmentNumber>,
         limit: usize,
     ) -> Vec<FragmentInfo> {
-        self.state().index.list(range, after, limit)
+        self.page(range, after, limit)
     }
 
     /// The newest `limit` fragments that have a `sequence`, oldest first: the live window.
     pub fn newest(&self, limit: usize) -> Vec<FragmentInfo> {
-        self.state().index.newest(limit)
+        self.live(limit)
     }
 
     /// The oldest and the newest persisted fragment by number; `None` while there is none.
     pub fn bounds(&self) -> Option<(FragmentInfo, FragmentInfo)> {
-        self.state().index.bounds().map(|(oldest, newest)| (oldest.info(), newest.info()))
+        self.ends().map(|(oldest, newest)| (oldest.info(), newest.info()))
     }
 
     /// Bytes of the log that the persisted fragments take.
@@ -296,11 +304,10 @@ impl MediaStream {
 
     /// The index's record of a fragment; why there is none otherwise.
     pub(super) fn findable(&self, number: FragmentNumber) -> Result<Record, ReadError> {
-        let state = self.state();
-        if state.deleted {
+        if self.state().deleted {
             return Err(ReadError::StreamDeleted);
         }
-        state.index.get(number).copied().ok_or(ReadError::NotFound)
+        self.find(number).ok_or(ReadError::NotFound)
     }
 
     /// Reads a part of a fragment's entry, and tells where the log had it.
@@ -329,11 +336,13 @@ impl MediaStream {
 
     /// The stored fragments that may be the same as one that is not stored yet.
     pub(super) fn alike(&self, entry: &FragmentEntry) -> Vec<Record> {
-        let state = self.state();
-        let at = state.index.at(entry.producer);
-        at.filter(|r| r.format == entry.format && r.cluster_crc == entry.cluster_crc)
-            .copied()
-            .collect()
+        alike(self.at(entry.producer), entry)
+    }
+
+    /// Those of them that became findable since the fragment was handed over: they are all in
+    /// memory still, see [`OpenFragment::compared_before`].
+    pub(super) fn alike_since(&self, entry: &FragmentEntry) -> Vec<Record> {
+        alike(self.state().recent.at(entry.producer), entry)
     }
 
     /// Gives a fragment that is about to be written its place in the live playlist; `false` when
@@ -384,16 +393,26 @@ impl MediaStream {
     /// Makes all fragments unreachable, and fails readers and writers.
     pub(super) fn delete(&self) {
         let mut state = self.state();
-        state.deleted = true;
-        state.close_all().for_each(|open| open.settle(Fate::StreamDeleted));
+        state.delete(self.segments()).for_each(|open| open.settle(Fate::StreamDeleted));
         drop(state);
         self.wake();
-        // Nobody finds them any more. The commit thread may want the lock.
-        while self.state().take_some(self.segments()) {}
     }
 
-    fn record(&self, number: FragmentNumber) -> Option<Record> {
-        self.state().index.get(number).copied()
+    /// Up to `limit` fragments with this counter or a larger one, by number, and the state in
+    /// which there are no others between them.
+    pub(super) fn look_since(
+        &self,
+        counter: u64,
+        limit: usize,
+    ) -> (MutexGuard<'_, State>, Vec<Record>) {
+        loop {
+            let late = self.state().late();
+            let page = self.since(counter, limit);
+            let state = self.state();
+            if state.late() == late {
+                return (state, page);
+            }
+        }
     }
 
     pub(super) fn committer(&self) -> &Arc<Committer> {
@@ -411,10 +430,25 @@ impl MediaStream {
     }
 }
 
+impl Index for MediaStream {
+    fn recent<T>(&self, look: impl FnOnce(&Recent) -> T) -> T {
+        look(&self.state().recent)
+    }
+
+    fn rows(&self) -> &Rows {
+        &self.rows
+    }
+}
+
 impl fmt::Debug for MediaStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MediaStream").field("id", &self.id).finish_non_exhaustive()
     }
+}
+
+fn alike(mut records: Vec<Record>, entry: &FragmentEntry) -> Vec<Record> {
+    records.retain(|r| r.format == entry.format && r.cluster_crc == entry.cluster_crc);
+    records
 }
 
 pub(super) fn read_failed(number: FragmentNumber, source: std::io::Error) -> ReadError {

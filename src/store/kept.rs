@@ -24,6 +24,21 @@ impl Kept {
         counter >= self.from || self.below.get(at).is_some_and(|range| range.contains(&counter))
     }
 
+    /// The first counter that may be kept.
+    pub fn first(&self) -> u64 {
+        self.below.first().map_or(self.from, |range| range.start)
+    }
+
+    /// The ranges that are kept of `counters`, in order.
+    pub fn within(&self, counters: Range<u64>) -> impl DoubleEndedIterator<Item = Range<u64>> + '_ {
+        let start = self.below.partition_point(|range| range.end <= counters.start);
+        let end = self.below.partition_point(|range| range.start < counters.end);
+        let below = self.below.get(start..end).unwrap_or_default().iter().cloned();
+        let all = below.chain(std::iter::once(self.from..u64::MAX));
+        let clipped = all.map(move |r| r.start.max(counters.start)..r.end.min(counters.end));
+        clipped.filter(|range| !range.is_empty())
+    }
+
     /// What both keep.
     pub fn and(&self, other: &Self) -> Self {
         let (mut left, mut right) = (self.ranges().peekable(), other.ranges().peekable());
@@ -98,14 +113,26 @@ mod tests {
 
     proptest! {
         #[test]
-        fn both_keep_what_each_keeps(a in any_kept(), b in any_kept()) {
+        fn both_keep_what_each_keeps(
+            a in any_kept(), b in any_kept(), part in (0..SOME, 0..SOME),
+        ) {
             let both = a.and(&b);
             for counter in 0..2 * SOME {
                 let wanted = a.contains(counter) && b.contains(counter);
                 prop_assert_eq!(both.contains(counter), wanted, "{}", counter);
                 let gone = both.gaps().any(|gap| gap.contains(&counter));
                 prop_assert_eq!(gone, !wanted);
+                prop_assert_eq!(both.within(counter..counter + 1).count(), usize::from(wanted));
             }
+            let ranges = both.within(part.0..part.0 + part.1).collect::<Vec<_>>();
+            let mut backward = both.within(part.0..part.0 + part.1).rev().collect::<Vec<_>>();
+            backward.reverse();
+            prop_assert_eq!(&ranges, &backward);
+            let counters = ranges.into_iter().flatten().collect::<Vec<_>>();
+            let wanted = (part.0..part.0 + part.1).filter(|&counter| both.contains(counter));
+            prop_assert_eq!(counters, wanted.collect::<Vec<_>>());
+            let first = (0..3 * SOME).find(|&counter| both.contains(counter));
+            prop_assert_eq!(Some(both.first()), first);
             prop_assert_eq!(Kept::decode(both.from, &both.encode()), both);
         }
 

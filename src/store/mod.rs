@@ -9,6 +9,7 @@
 //! - [`disk`]: what is needed of a disk; files, or memory that can crash
 //! - `log`: the append-only segments
 //! - `index`: a stream's persisted fragments; `tail`: its open ones; `streams`: both together
+//! - `opening`: index and log put together when the store opens
 //! - `commit`: the thread that makes many fragments durable with one sync; `twin`: re-sent ones
 //! - `held`: how much media is held in memory before it is durable
 //! - `fragments`: one stream; `fragment_writer`, `cursor`: how it is written and read
@@ -29,7 +30,9 @@ mod held;
 mod index;
 mod kept;
 mod log;
+mod opening;
 mod records;
+mod recovering;
 mod retention;
 mod space;
 mod streams;
@@ -63,6 +66,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -73,17 +77,20 @@ use commit::{Batch, Committer};
 use disk::{Disk, FileDisk};
 use held::HeldBytes;
 use log::entry::Kind;
-use log::recovery::{RecoverError, Recovered, recover};
+use log::recovery::RecoverError;
 use log::segment::Limits;
 use log::{prepare, writer::Writer};
+use opening::Opened;
 use records::Shards;
 use retention::{Expired, Rule};
 use space::Emptying;
-use streams::{Recovering, Streams};
+use streams::Streams;
 
 /// Bytes per second of appends above which free segments are not written beforehand: that would
 /// write everything twice, just when the device is busiest.
 const PREWRITE_BELOW: u64 = 128 << 20;
+/// How long a fragment waits for a segment to be freed, where the limits allow no new one.
+const SPACE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the store may use; every default is decided in `config.rs`.
 #[derive(Clone, Debug)]
@@ -103,6 +110,14 @@ pub struct Options {
     pub record_cache_bytes: u64,
     /// How long a stream with a retention of zero hours keeps fragments for its live readers.
     pub unretained_keep: Millis,
+    /// Bytes of the index that are kept in memory.
+    pub index_cache_bytes: usize,
+    /// Fragments that wait in memory to be put into the index's database at once.
+    pub index_batch: usize,
+    /// None of them waits longer.
+    pub index_interval: Millis,
+    /// The newest fragments of each stream that stay in memory besides.
+    pub index_recent: usize,
     /// Bytes that all segment files may take together.
     pub quota: Option<u64>,
     /// Bytes that stay free on the disk; 0 is no floor.
@@ -119,6 +134,10 @@ impl Default for Options {
             held_bytes: 512 << 20,
             record_cache_bytes: 64 << 20,
             unretained_keep: Millis(5 * 60_000),
+            index_cache_bytes: 64 << 20,
+            index_batch: 8192,
+            index_interval: Millis(10_000),
+            index_recent: 256,
             quota: None,
             floor: 0,
         }
@@ -132,7 +151,10 @@ pub struct Store {
     streams: Arc<Streams>,
     shards: Arc<Shards>,
     committer: Arc<Committer>,
+    /// The preparer and the commit thread.
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// What moves records into the index's database.
+    moving: Mutex<Option<JoinHandle<()>>>,
     disk: Arc<dyn Disk>,
     options: Options,
     clock: Clock,
@@ -161,6 +183,9 @@ pub enum OpenError {
     /// The catalog's database does not open.
     #[error("open the catalog: {0}")]
     Catalog(String),
+    /// The index's database can not be made.
+    #[error("make the index: {0}")]
+    Index(String),
 }
 
 /// What opening found and did.
@@ -170,8 +195,10 @@ pub struct OpenReport {
     pub torn_tail_bytes: u64,
     /// Damaged ranges in the middle of the log, in words.
     pub damage: Vec<String>,
-    /// Fragments and runs of records found.
+    /// Fragments and runs of records found; those that expired just before may be among them.
     pub fragments: u64,
+    /// Why the index was made anew from the log, if it was.
+    pub rebuilt: Option<String>,
 }
 
 impl Store {
@@ -219,11 +246,8 @@ impl Store {
         let shards =
             catalog::shards::load(&database).map_err(|e| OpenError::Catalog(e.to_string()))?;
         let ids = known.iter().map(|info| info.id).chain(shards.iter().map(|(id, _)| *id));
-        let mut recovering = Recovering::new(ids);
-        let apply = |segments: &_, event| recovering.apply(segments, event);
-        let recovered = recover(disk.clone(), limits, apply)?;
-        let Recovered { segments, resume, torn_tail_bytes, damage } = recovered;
-        let report = OpenReport { torn_tail_bytes, damage, fragments: recovering.fragments() };
+        let Opened { segments, resume, recovering, report } =
+            opening::open(disk.clone(), &options, limits, &ids.collect::<Vec<_>>())?;
 
         let writer = Writer::new(segments.clone(), resume);
         let durable = writer.durable();
@@ -242,6 +266,7 @@ impl Store {
             shards,
             committer: committer.clone(),
             threads: Mutex::default(),
+            moving: Mutex::default(),
             disk,
             options,
             clock,
@@ -258,6 +283,9 @@ impl Store {
         locked(&self.threads).push(prepare);
         let commit = work.start().map_err(thread_failed)?;
         locked(&self.threads).push(commit);
+        let mover = self.streams.mover();
+        let moving = mover.start(self.streams.clone(), self.committer.clone());
+        *locked(&self.moving) = Some(moving.map_err(thread_failed)?);
         Ok(())
     }
 
@@ -374,6 +402,7 @@ impl Store {
         if self.poisoned().is_some() {
             return;
         }
+        self.streams.mover().sweep(&self.streams, &self.committer);
         match self.committer.segments.recycle(self.committer.recyclable_before()) {
             Ok(0) => {}
             Ok(segments) => tracing::debug!(segments, "log segments recycled"),
@@ -415,10 +444,17 @@ impl Store {
         self.committer.close();
         prepare::stop(&self.committer.segments);
         let threads = std::mem::take(&mut *locked(&self.threads));
-        for thread in threads {
-            if thread.join().is_err() {
-                tracing::error!("a thread of the store panicked");
-            }
+        join(threads);
+        // After the commit thread: then the index has everything, and the next opening is short.
+        self.streams.mover().stop();
+        join(locked(&self.moving).take());
+    }
+}
+
+fn join(threads: impl IntoIterator<Item = JoinHandle<()>>) {
+    for thread in threads {
+        if thread.join().is_err() {
+            tracing::error!("a thread of the store panicked");
         }
     }
 }
@@ -426,6 +462,7 @@ impl Store {
 impl Drop for Store {
     fn drop(&mut self) {
         self.close();
+        self.streams.mover().database().close();
         self.disk.unlock();
     }
 }
@@ -438,7 +475,16 @@ impl Options {
             spare: self.spare_segments,
             quota: self.quota,
             floor: self.floor,
+            patience: SPACE_PATIENCE,
             prewrite_below: PREWRITE_BELOW,
+        }
+    }
+
+    fn index_limits(&self) -> index::Limits {
+        index::Limits {
+            batch: self.index_batch,
+            interval: self.index_interval,
+            recent: self.index_recent,
         }
     }
 }

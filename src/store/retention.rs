@@ -14,7 +14,7 @@ use super::kept::Kept;
 use super::log::entry::Kind;
 use super::log::segment::Segments;
 use super::records::ShardRetention;
-use super::streams::{STEP_FRAGMENTS, State};
+use super::streams::{Dead, STEP_FRAGMENTS, State};
 use crate::types::{Millis, ProducerTimestamp, ServerTimestamp};
 
 const HOUR: Millis = Millis(3_600_000);
@@ -81,14 +81,19 @@ pub struct Expired {
 /// keep neither the commit thread nor a core from a producer.
 pub fn expire(stream: &MediaStream, rule: &Rule) -> Expired {
     let mut fragments = 0;
-    let mut at = None;
+    let mut at = first(&mut stream.state(), rule);
     loop {
         let started = Instant::now();
-        let mut state = stream.state();
-        let step = Step::plan(&mut state, rule, at);
-        fragments += step.apply(&mut state, stream.segments());
-        if step.last {
-            let (kind, body) = Kind::trim(stream.id(), &state.kept);
+        let (mut state, page) = stream.look_since(at, STEP_FRAGMENTS);
+        if state.deleted {
+            return Expired::default();
+        }
+        let step = Step::plan(&mut state, rule, at, &page);
+        fragments += step.dead.fragments;
+        let (last, end) = (step.last, step.end);
+        step.apply(&mut state, stream.segments());
+        if last {
+            let (kind, body) = Kind::trim(stream.id(), state.kept());
             drop(state);
             if fragments == 0 {
                 return Expired::default();
@@ -97,43 +102,40 @@ pub fn expire(stream: &MediaStream, rule: &Rule) -> Expired {
             return Expired { fragments, trim: Some((kind, body.into())) };
         }
         drop(state);
-        at = Some(step.counters.end);
+        at = end;
         thread::sleep(started.elapsed());
     }
 }
 
 /// Some fragments in the order of their numbers, and what becomes of them.
 struct Step {
-    /// What was looked at.
-    counters: Range<u64>,
-    /// What has expired of it.
-    dead: Vec<Range<u64>>,
+    dead: Dead,
     kept: Kept,
     held_bytes: u64,
+    /// The counter before which all was looked at.
+    end: u64,
     /// Whether the rest is kept.
     last: bool,
 }
 
 impl Step {
-    /// Looks at some fragments from `at` on; at first, at those that may have expired.
-    fn plan(state: &mut State, rule: &Rule, at: Option<u64>) -> Self {
-        let at = at.unwrap_or_else(|| first(state, rule));
-        let (old, space) = (&state.kept, &state.space);
+    /// Looks at a page of fragments from the counter `at` on.
+    fn plan(state: &mut State, rule: &Rule, at: u64, page: &[Record]) -> Self {
+        let (old, space) = (state.kept(), &state.space);
         let crowded = old.below.len() >= MAX_RANGES;
         let mut excess = rule.max_bytes.map_or(0, |most| {
             // What pins hold is kept in addition.
             space.bytes.saturating_sub(space.held_bytes).saturating_sub(most)
         });
-        let (mut held_bytes, mut end, mut last) = (space.held_bytes, at, true);
-        let mut fates: Vec<(u64, bool)> = Vec::new();
-        for record in state.index.since(at) {
+        let (mut held_bytes, mut end) = (space.held_bytes, at);
+        let mut last = page.len() < STEP_FRAGMENTS;
+        let mut dead = Dead::default();
+        let mut fates: Vec<(u64, bool)> = Vec::with_capacity(page.len());
+        for record in page {
             let (counter, bytes) = (record.counter(), record.log_bytes());
             let held = counter < old.from;
             if !held && record.server() >= rule.horizon && excess == 0 {
-                break;
-            }
-            if fates.len() == STEP_FRAGMENTS {
-                last = false;
+                last = true;
                 break;
             }
             let lives = crowded || rule.pins(record);
@@ -144,6 +146,10 @@ impl Step {
             }
             if !held {
                 excess = excess.saturating_sub(bytes);
+            }
+            if !lives {
+                dead.fragments += 1;
+                dead.bytes += bytes;
             }
             fates.push((counter, lives));
             end = counter + 1;
@@ -156,17 +162,17 @@ impl Step {
         fates.extend(state.receiving(at..end).map(|counter| (counter, true)));
         let recheck = space.recheck || fates.len() > before;
         fates.sort_unstable();
-        let (alive, dead) = runs(&fates);
+        let (alive, counters) = runs(&fates);
+        dead.counters = counters;
         let kept = splice(old, at..end, &alive);
         state.space.recheck = recheck;
-        Self { counters: at..end, dead, kept, held_bytes, last }
+        Self { dead, kept, held_bytes, end, last }
     }
 
-    /// Returns how many fragments it took out.
-    fn apply(&self, state: &mut State, segments: &Segments) -> u64 {
-        state.kept = self.kept.clone();
-        state.space.held_bytes = self.held_bytes;
-        self.dead.iter().map(|counters| state.take(counters.clone(), segments)).sum()
+    fn apply(self, state: &mut State, segments: &Segments) {
+        if self.kept != *state.kept() {
+            state.expire(self.kept, &self.dead, self.held_bytes, segments);
+        }
     }
 }
 
@@ -175,7 +181,7 @@ fn first(state: &mut State, rule: &Rule) -> u64 {
     let space = &mut state.space;
     let again = std::mem::take(&mut space.recheck) || space.pins != rule.pins;
     space.pins = rule.pins.clone();
-    if again { 0 } else { state.kept.from }
+    if again { 0 } else { state.kept().from }
 }
 
 /// Sums up what lives and what does not, in order of the counters.

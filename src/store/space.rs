@@ -188,7 +188,7 @@ impl Emptying<'_> {
     fn stays(&self, stream: &MediaStream, record: &Record) -> bool {
         let Some(rule) = self.rules.get(&stream.id()) else { return false };
         let state = stream.state();
-        if record.counter() < state.kept.from {
+        if record.counter() < state.kept().from {
             return true;
         }
         let own = state.space.bytes.saturating_sub(state.space.held_bytes);

@@ -1,12 +1,13 @@
 //! Fragments that are still being received, readable piece by piece.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
 use super::fragments::FragmentInfo;
 use super::locked;
-use super::log::entry::FormatId;
+use super::log::entry::{FormatId, Lsn};
 use crate::types::{FragmentNumber, ProducerTimestamp};
 
 /// A fragment from its beginning until it is persisted or given up. Its bytes are held here and
@@ -22,6 +23,7 @@ pub struct OpenFragment {
     /// What makes the chunk a complete file by itself.
     pub head: Bytes,
     body: Mutex<Body>,
+    compared_before: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -62,7 +64,8 @@ impl OpenFragment {
         head: Bytes,
     ) -> Self {
         let body = Mutex::new(Body { pieces: Vec::new(), fate: Fate::Open });
-        Self { number, producer, format, head, body }
+        let compared_before = AtomicU64::new(Lsn::MAX);
+        Self { number, producer, format, head, body, compared_before }
     }
 
     /// Adds bytes; none after its fate is decided, as nobody would let go of them again.
@@ -71,6 +74,17 @@ impl OpenFragment {
         if matches!(body.fate, Fate::Open) {
             body.pieces.push(bytes);
         }
+    }
+
+    /// It is complete, and is being compared with the stored ones before this position. It will
+    /// be compared with later ones just before it is written.
+    pub fn compare_before(&self, position: Lsn) {
+        self.compared_before.store(position, Ordering::Relaxed);
+    }
+
+    /// What lies from this position on in the log has to stay in memory for a comparison.
+    pub fn compared_before(&self) -> Lsn {
+        self.compared_before.load(Ordering::Relaxed)
     }
 
     /// All pieces so far.

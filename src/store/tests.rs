@@ -4,6 +4,7 @@ mod catalog;
 mod check;
 mod crash;
 mod faults;
+mod index;
 mod live;
 mod numbers;
 mod pins;
@@ -21,9 +22,16 @@ use super::disk::MemoryDisk;
 use super::*;
 use crate::types::{Arn, ProducerTimestamp, ServerTimestamp};
 
-/// Small segments, so that a test crosses many.
+/// Small segments, so that a test crosses many; and most fragments soon leave the memory part of
+/// the index.
 fn options() -> Options {
-    Options { segment_bytes: 64 << 10, prepared_segments: 1, ..Options::default() }
+    Options {
+        segment_bytes: 64 << 10,
+        prepared_segments: 1,
+        index_batch: 4,
+        index_recent: 2,
+        ..Options::default()
+    }
 }
 
 fn clock() -> Clock {

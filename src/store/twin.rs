@@ -5,12 +5,9 @@
 //! byte; a checksum only says where to look. Heads differ from one connection to the next (a random
 //! SegmentUID, say), and what of them matters to decoders is the format.
 
-use std::ops::Range;
-
 use super::commit::Finished;
-use super::fragments::FragmentInfo;
 use super::index::Record;
-use super::log::entry::{FormatId, HEADER_BYTES, Lsn};
+use super::log::entry::{FormatId, HEADER_BYTES};
 use super::log::reader::{Place, header_of};
 use super::log::segment::Segments;
 use crate::types::{ProducerTimestamp, StreamId};
@@ -31,17 +28,13 @@ pub fn same(a: &Finished, b: &Finished) -> bool {
     alike && behind_head_is(a, &b.body.get(1..).unwrap_or_default().concat())
 }
 
-/// The stored fragment that is the same, among those that lie in `range`. Blocks to read it.
-pub fn find_stored(
+/// The stored fragment that is the same, among those that look so. Blocks to read them.
+pub fn find_stored<'a>(
     segments: &Segments,
     fragment: &Finished,
-    range: Range<Lsn>,
-) -> Option<FragmentInfo> {
-    let candidates = fragment.stream.alike(&fragment.entry);
-    let mut in_range = candidates.iter().filter(|record| range.contains(&record.lsn));
-    let twin = in_range.find(|record| stored_is_same(segments, record, fragment))?;
-    // It may have expired while it was read.
-    fragment.stream.get(twin.number)
+    mut alike: impl Iterator<Item = &'a Record>,
+) -> Option<Record> {
+    alike.find(|record| stored_is_same(segments, record, fragment)).copied()
 }
 
 fn stored_is_same(segments: &Segments, record: &Record, fragment: &Finished) -> bool {

@@ -10,6 +10,7 @@ mod log_designs;
 mod media;
 mod peers;
 mod readers;
+mod scale;
 mod segments;
 mod server;
 mod stats;
@@ -26,11 +27,15 @@ const BENCHES: &[Bench] = &[
     ("one-core", "500 cameras with the server on one core: late acks", ingest::one_core),
     ("slow-readers", "acks beside ten slow readers of old data / acks alone", readers::run),
     ("store-append", "the store alone: durable ingest and acknowledgements", store_append::run),
+    ("scale", "the index with a month of fragments: open, memory, queries, rebuild", scale::run),
     ("expiry", "PERSISTED acks while a million fragments expire / without", expiry::run),
     ("log-designs", "ways to make many small appends durable", log_designs::run),
 ];
 
 fn main() -> std::io::Result<()> {
+    if let Some(outcome) = scale::child() {
+        return outcome;
+    }
     // Cargo adds flags of its own.
     let (flags, names): (Vec<_>, Vec<_>) =
         std::env::args().skip(1).partition(|argument| argument.starts_with("--"));

@@ -1,6 +1,5 @@
 use super::*;
 use crate::store::CapacityMode;
-use crate::types::{HashKey, ShardId};
 
 const HOUR: Millis = Millis(3_600_000);
 
@@ -74,7 +73,7 @@ fn shards_are_listed_in_pages_until_their_records_have_expired() {
     assert_eq!((ids(&rest), rest.more), (vec![2], false));
     server.clock.advance(Millis(24 * HOUR.0 + 1));
     assert_eq!(ids(&list(None, 10)), [1, 2]);
-    server.streams.drop_expired_shards().expect("dropped");
+    server.streams.tidy().expect("dropped");
     assert_eq!(server.streams.info(&name).expect("it exists").shards.len(), 2);
 }
 

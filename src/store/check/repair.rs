@@ -36,6 +36,7 @@ impl<'a> Repair<'a> {
         if catalog.damage.is_none() && lost.is_empty() {
             return Ok(());
         }
+        self.forget_index()?;
         match self.disk.move_catalog_aside() {
             Ok(()) => self.done.push("the damaged catalog was moved to aside/".to_owned()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -52,6 +53,9 @@ impl<'a> Repair<'a> {
 
     /// Makes the damaged parts of the log harmless.
     pub fn log(&mut self, walked: &Walked) -> Result<(), CheckError> {
+        if walked.headless.len() + walked.useless.len() + walked.broken.len() > 0 {
+            self.forget_index()?;
+        }
         for segment in &walked.headless {
             self.restore_header(segment)
                 .map_err(|e| failed(&format!("restore the header of {}", segment.file.name), e))?;
@@ -90,6 +94,12 @@ impl<'a> Repair<'a> {
             marked.push(range);
         }
         Ok(())
+    }
+
+    /// The index knows what the log was: it goes before the log changes, and is made anew when the
+    /// store opens.
+    fn forget_index(&self) -> Result<(), CheckError> {
+        self.disk.remove_index().map_err(|error| failed("remove the index", error))
     }
 
     fn restore_header(&mut self, segment: &Segment) -> io::Result<()> {

@@ -29,6 +29,8 @@ pub struct Faults {
     pub fail_sync_after: Option<u64>,
     /// Bytes of files the disk holds; creating more fails with "no space left".
     pub capacity: Option<u64>,
+    /// The index's database can not grow: "no space left".
+    pub index_is_full: bool,
 }
 
 #[derive(Debug, Default)]
@@ -40,10 +42,11 @@ struct Shared {
     cached: bool,
     files: BTreeMap<String, Arc<Mutex<Content>>>,
     catalog: Arc<Mutex<Vec<u8>>>,
+    index: Option<Arc<Mutex<Content>>>,
     aside: Vec<(String, Vec<u8>)>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Content {
     /// What reads see.
     current: Vec<u8>,
@@ -90,18 +93,9 @@ impl MemoryDisk {
     /// This handle and all made from it stop working; the returned one finds what is left.
     pub fn crash(&self, mut keep: impl FnMut() -> bool) -> Self {
         let killed = self.kill();
-        for file in locked(&self.shared).files.values() {
-            let content = &mut *locked(file);
-            for sector in std::mem::take(&mut content.dirty) {
-                let end = content.current.len().min((sector + 1) * SECTOR);
-                let range = sector * SECTOR..end;
-                if keep() {
-                    content.synced[range.clone()].copy_from_slice(&content.current[range]);
-                } else {
-                    content.current[range.clone()].copy_from_slice(&content.synced[range]);
-                }
-            }
-        }
+        let shared = locked(&self.shared);
+        shared.files.values().chain(&shared.index).for_each(|file| locked(file).crash(&mut keep));
+        drop(shared);
         killed
     }
 
@@ -183,8 +177,49 @@ impl MemoryDisk {
         }
     }
 
+    /// What the index's database holds as of now; give it back with
+    /// [`MemoryDisk::put_index`], when it is stale.
+    pub fn take_index(&self) -> Option<Vec<u8>> {
+        let shared = locked(&self.shared);
+        shared.index.as_ref().map(|index| locked(index).synced.clone())
+    }
+
+    /// Puts an index's database in the place of what is there; with `None`, it is lost.
+    pub fn put_index(&self, bytes: Option<Vec<u8>>) {
+        locked(&self.shared).index = bytes.map(|bytes| {
+            let content = Content { current: bytes.clone(), synced: bytes, dirty: BTreeSet::new() };
+            Arc::new(Mutex::new(content))
+        });
+    }
+
     fn file(&self, content: Arc<Mutex<Content>>) -> Arc<dyn DiskFile> {
         Arc::new(MemoryFile { disk: self.clone(), content })
+    }
+}
+
+impl Content {
+    fn write(&mut self, bytes: &[u8], start: usize) -> io::Result<()> {
+        let place = self.current.get_mut(start..start.saturating_add(bytes.len()));
+        place.ok_or(io::ErrorKind::StorageFull)?.copy_from_slice(bytes);
+        self.dirty.extend(start / SECTOR..(start + bytes.len()).div_ceil(SECTOR));
+        Ok(())
+    }
+
+    fn sync(&mut self) {
+        self.crash(&mut || true);
+    }
+
+    fn crash(&mut self, keep: &mut impl FnMut() -> bool) {
+        for sector in std::mem::take(&mut self.dirty) {
+            let end = self.current.len().min((sector + 1) * SECTOR);
+            // A file that became shorter meanwhile has lost the sector.
+            let range = (sector * SECTOR).min(end)..end;
+            if keep() {
+                self.synced[range.clone()].copy_from_slice(&self.current[range]);
+            } else {
+                self.current[range.clone()].copy_from_slice(&self.synced[range]);
+            }
+        }
     }
 }
 
@@ -208,6 +243,19 @@ impl Disk for MemoryDisk {
     fn catalog(&self) -> Result<redb::Database, redb::DatabaseError> {
         let bytes = self.shared().map_err(redb::StorageError::from)?.catalog.clone();
         redb::Database::builder().create_with_backend(MemoryDatabase(bytes))
+    }
+
+    fn index(&self, cache_bytes: usize) -> Result<redb::Database, redb::DatabaseError> {
+        let mut shared = self.shared().map_err(redb::StorageError::from)?;
+        let content = shared.index.get_or_insert_default().clone();
+        drop(shared);
+        let backend = CrashingDatabase { disk: self.clone(), content };
+        redb::Database::builder().set_cache_size(cache_bytes).create_with_backend(backend)
+    }
+
+    fn remove_index(&self) -> io::Result<()> {
+        self.shared()?.index = None;
+        Ok(())
     }
 
     fn read_catalog(&self) -> io::Result<Option<Vec<u8>>> {
@@ -305,10 +353,7 @@ impl DiskFile for MemoryFile {
         let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
         let len = if fails { bytes.len() / 2 } else { bytes.len() };
         let content = &mut *locked(&self.content);
-        let start = usize::try_from(offset).map_err(io::Error::other)?;
-        let place = content.current.get_mut(start..start.saturating_add(len));
-        place.ok_or(io::ErrorKind::StorageFull)?.copy_from_slice(&bytes[..len]);
-        content.dirty.extend(start / SECTOR..(start + len).div_ceil(SECTOR));
+        content.write(&bytes[..len], usize::try_from(offset).map_err(io::Error::other)?)?;
         if fails { Err(io::Error::other("simulated failure of a write")) } else { Ok(()) }
     }
 
@@ -321,13 +366,55 @@ impl DiskFile for MemoryFile {
         if count_down(&mut shared.faults.fail_sync_after) {
             return Err(io::Error::other("simulated failure of a sync"));
         }
-        let content = &mut *locked(&self.content);
-        for sector in std::mem::take(&mut content.dirty) {
-            let end = content.current.len().min((sector + 1) * SECTOR);
-            let range = sector * SECTOR..end;
-            content.synced[range.clone()].copy_from_slice(&content.current[range]);
-        }
+        locked(&self.content).sync();
         Ok(())
+    }
+}
+
+/// The index's database in memory: a crash takes back what was not synced, sector by sector.
+/// Changes of its length last at once.
+#[derive(Debug)]
+struct CrashingDatabase {
+    disk: MemoryDisk,
+    content: Arc<Mutex<Content>>,
+}
+
+impl redb::StorageBackend for CrashingDatabase {
+    fn len(&self) -> io::Result<u64> {
+        let _shared = self.disk.shared()?;
+        Ok(locked(&self.content).current.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let _shared = self.disk.shared()?;
+        let content = locked(&self.content);
+        let start = usize::try_from(offset).map_err(io::Error::other)?;
+        let bytes = content.current.get(start..start.saturating_add(out.len()));
+        out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let shared = self.disk.shared()?;
+        let content = &mut *locked(&self.content);
+        let len = usize::try_from(len).map_err(io::Error::other)?;
+        if shared.faults.index_is_full && len > content.current.len() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        content.current.resize(len, 0);
+        content.synced.resize(len, 0);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let _shared = self.disk.shared()?;
+        locked(&self.content).sync();
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let _shared = self.disk.shared()?;
+        locked(&self.content).write(data, usize::try_from(offset).map_err(io::Error::other)?)
     }
 }
 

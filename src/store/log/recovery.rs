@@ -22,19 +22,31 @@ pub enum Event {
     Trim(StreamId, Kept),
     /// What was known of every stream at this place.
     State(Vec<StateRecord>),
+    /// So many bytes were read, of so many.
+    Read {
+        /// Up to here.
+        bytes: u64,
+        /// In all.
+        of: u64,
+    },
 }
 
 /// What recovery found.
 #[derive(Debug)]
 pub struct Recovered {
-    /// The segments, those in use and those that are free.
-    pub segments: Arc<Segments>,
     /// Where appending goes on.
     pub resume: Resume,
     /// Bytes of the tail that were cut.
     pub torn_tail_bytes: u64,
     /// Damaged ranges, in words.
     pub damage: Vec<String>,
+}
+
+impl Recovered {
+    /// The position behind the last entry.
+    pub fn end(&self) -> Lsn {
+        self.resume.active.as_ref().map_or(self.resume.next_base, |(_, end)| *end)
+    }
 }
 
 /// Why the log can not be read.
@@ -46,37 +58,68 @@ pub enum RecoverError {
     Version(u8),
 }
 
-/// Reads the whole log, passing what is valid to `apply` in order, and cuts its torn tail.
-pub fn recover(
-    disk: Arc<dyn Disk>,
-    limits: Limits,
-    mut apply: impl FnMut(&Segments, Event),
-) -> Result<Recovered, RecoverError> {
-    let files = Files::read(&*disk)?;
-    let segments = Arc::new(Segments::new(disk, limits, files.last_serial));
-    let mut pass =
-        Pass { segments: segments.clone(), pending: VecDeque::new(), damage: files.damage };
-    let mut used = files.used;
-    used.sort_by_key(|segment| segment.base);
-    for segment in &used {
-        segments.adopt(&segment.file);
-        segments.insert(segment.clone());
+/// The log's files as they are found.
+#[derive(Debug)]
+pub struct Log {
+    /// The segments, those in use and, once the log is read, those that are free.
+    pub segments: Arc<Segments>,
+    used: Vec<Arc<Segment>>,
+    free: Vec<FileRef>,
+    damage: Vec<String>,
+}
+
+impl Log {
+    /// Finds the segments by their headers.
+    pub fn find(disk: Arc<dyn Disk>, limits: Limits) -> Result<Self, RecoverError> {
+        let Files { mut used, free, last_serial, damage } = Files::read(&*disk)?;
+        let segments = Arc::new(Segments::new(disk, limits, last_serial));
+        used.sort_by_key(|segment| segment.base);
+        for segment in &used {
+            segments.adopt(&segment.file);
+            segments.insert(segment.clone());
+        }
+        Ok(Self { segments, used, free, damage })
     }
-    for segment in &used {
-        pass.segment(segment, &mut apply).map_err(|e| RecoverError::Io("read segment", e))?;
+
+    /// Whether nothing was ever written.
+    pub fn is_empty(&self) -> bool {
+        self.used.is_empty()
     }
-    let resume = Resume { active: None, next_base: used.last().map_or(0, |last| last.end()) };
-    let tail = pass.finish(&used, &mut apply).map_err(|e| RecoverError::Io("cut the tail", e))?;
-    for file in files.free {
-        segments.adopt(&file);
-        segments.add_free(file).map_err(|e| RecoverError::Io("remove segment", e))?;
+
+    /// Passes what is valid from position `from` on to `apply`, in order, and cuts the log's torn
+    /// tail. With 0, that is the whole log.
+    ///
+    /// Everything before `from` is known to be durable. It is not even looked at, but for the
+    /// segment in which `from` lies: that one is walked from its beginning, as any is.
+    pub fn read(
+        self,
+        from: Lsn,
+        mut apply: impl FnMut(&Segments, Event) -> io::Result<()>,
+    ) -> Result<Recovered, RecoverError> {
+        let Self { segments, used, free, damage } = self;
+        let mut pass = Pass { segments, from, pending: VecDeque::new(), damage };
+        let failed = |error| RecoverError::Io("read segment", error);
+        let walked = || used.iter().filter(|segment| segment.end() > from);
+        let of = walked().map(|segment| segment.file.len).sum();
+        let mut bytes = 0;
+        for segment in walked() {
+            pass.segment(segment, &mut apply).map_err(failed)?;
+            bytes += segment.file.len;
+            apply(&pass.segments, Event::Read { bytes, of }).map_err(failed)?;
+        }
+        let next_base = used.last().map_or(0, |last| last.end());
+        let tail = pass.finish(&used, &mut apply);
+        let tail = tail.map_err(|error| RecoverError::Io("cut the tail", error))?;
+        for file in free {
+            pass.segments.adopt(&file);
+            pass.segments.add_free(file).map_err(|e| RecoverError::Io("remove segment", e))?;
+        }
+        Ok(Recovered {
+            resume: Resume { active: tail.active, next_base },
+            torn_tail_bytes: tail.torn_bytes,
+            damage: pass.damage,
+        })
     }
-    Ok(Recovered {
-        segments,
-        resume: Resume { active: tail.active, ..resume },
-        torn_tail_bytes: tail.torn_bytes,
-        damage: pass.damage,
-    })
 }
 
 /// The segment files, told apart.
@@ -147,6 +190,8 @@ pub fn salvage(file: &FileRef) -> io::Result<Option<Segment>> {
 /// One pass over the log. What is not yet proven durable waits in `pending`.
 struct Pass {
     segments: Arc<Segments>,
+    /// Entries before this position are known.
+    from: Lsn,
     pending: VecDeque<Item>,
     damage: Vec<String>,
 }
@@ -170,7 +215,7 @@ impl Pass {
     fn segment(
         &mut self,
         segment: &Segment,
-        apply: &mut impl FnMut(&Segments, Event),
+        apply: &mut impl FnMut(&Segments, Event) -> io::Result<()>,
     ) -> io::Result<()> {
         // The header is written only after all before the segment was synced.
         self.prove(segment.base, apply)?;
@@ -202,7 +247,11 @@ impl Pass {
     }
 
     /// Everything before `durable` had been synced: entries there count, holes are damage.
-    fn prove(&mut self, durable: Lsn, apply: &mut impl FnMut(&Segments, Event)) -> io::Result<()> {
+    fn prove(
+        &mut self,
+        durable: Lsn,
+        apply: &mut impl FnMut(&Segments, Event) -> io::Result<()>,
+    ) -> io::Result<()> {
         while let Some(item) = self.pending.pop_front() {
             match item {
                 Item::Entry(header) if header.lsn < durable => self.accept(header, apply)?,
@@ -221,30 +270,38 @@ impl Pass {
     fn accept(
         &mut self,
         header: Header,
-        apply: &mut impl FnMut(&Segments, Event),
+        apply: &mut impl FnMut(&Segments, Event) -> io::Result<()>,
     ) -> io::Result<()> {
+        if header.lsn < self.from {
+            return Ok(());
+        }
         match header.kind {
             Kind::Fragment(_) | Kind::Copy(_) | Kind::Reserve { .. } => {
-                apply(&self.segments, Event::Entry(header));
+                apply(&self.segments, Event::Entry(header))
             }
             Kind::Trim { stream, keep_from, .. } => match self.body(&header)? {
                 Some(body) => {
                     let kept = Kept::decode(keep_from, &body);
-                    apply(&self.segments, Event::Trim(stream, kept));
+                    apply(&self.segments, Event::Trim(stream, kept))
                 }
                 // What it told of comes back, and expires again.
-                None => self.damage.push(format!("log position {}: trim damaged", header.lsn)),
+                None => {
+                    self.damage.push(format!("log position {}: trim damaged", header.lsn));
+                    Ok(())
+                }
             },
             Kind::State { .. } => match self.body(&header)? {
                 Some(body) => {
                     let records = StateRecord::decode_all(&body);
-                    apply(&self.segments, Event::State(records));
+                    apply(&self.segments, Event::State(records))
                 }
-                None => self.damage.push(format!("log position {}: state damaged", header.lsn)),
+                None => {
+                    self.damage.push(format!("log position {}: state damaged", header.lsn));
+                    Ok(())
+                }
             },
-            Kind::Seal | Kind::Mark | Kind::Void { .. } => {}
+            Kind::Seal | Kind::Mark | Kind::Void { .. } => Ok(()),
         }
-        Ok(())
     }
 
     /// Decides what is not proven: whole entries up to the first that is not are kept, the rest
@@ -252,7 +309,7 @@ impl Pass {
     fn finish(
         &mut self,
         used: &[Arc<Segment>],
-        apply: &mut impl FnMut(&Segments, Event),
+        apply: &mut impl FnMut(&Segments, Event) -> io::Result<()>,
     ) -> io::Result<Tail> {
         let Some(last) = used.last() else { return Ok(Tail { active: None, torn_bytes: 0 }) };
         // The process may have died between a write and its sync: what is read here may be in the

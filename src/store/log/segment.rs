@@ -86,6 +86,13 @@ impl Segment {
     pub fn end(&self) -> Lsn {
         self.base + self.file.len
     }
+
+    /// Counts so many more findable fragments, of so many bytes of the log together.
+    pub fn retain(&self, fragments: u64, bytes: u64, newest: ServerTimestamp) {
+        self.live.fetch_add(fragments, Ordering::Relaxed);
+        self.live_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.newest.fetch_max(newest.as_millis(), Ordering::Relaxed);
+    }
 }
 
 /// What the first bytes of a segment file say.
@@ -163,6 +170,8 @@ pub struct Limits {
     pub quota: Option<u64>,
     /// Bytes that stay free on the disk; no file is made at their cost.
     pub floor: u64,
+    /// How long an append waits for a segment to be freed, where the two allow no new one.
+    pub patience: Duration,
     /// Bytes per second of appends above which free segments are not written beforehand.
     pub prewrite_below: u64,
 }
@@ -207,9 +216,7 @@ impl Segments {
     /// Counts one more findable fragment, of so many bytes of the log, at `lsn`.
     pub fn retain(&self, lsn: Lsn, bytes: u64, server: ServerTimestamp) {
         if let Some((segment, _)) = self.locate(lsn) {
-            segment.live.fetch_add(1, Ordering::Relaxed);
-            segment.live_bytes.fetch_add(bytes, Ordering::Relaxed);
-            segment.newest.fetch_max(server.as_millis(), Ordering::Relaxed);
+            segment.retain(1, bytes, server);
         }
     }
 
@@ -284,9 +291,9 @@ impl Segments {
         locked(&self.table).used.range(..active).map(|(_, segment)| segment.clone()).collect()
     }
 
-    /// Waits until a segment is free, or until `patience` is over.
-    pub fn wait_for_free(&self, patience: Duration) {
-        let deadline = Instant::now() + patience;
+    /// Waits until a segment is free, or until patience is over.
+    pub fn wait_for_free(&self) {
+        let deadline = Instant::now() + self.limits.patience;
         let mut table = locked(&self.table);
         while table.free.is_empty() && !table.stopping {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -362,6 +369,12 @@ impl Segments {
     /// Bytes of the segments that hold the log.
     pub fn used_bytes(&self) -> u64 {
         locked(&self.table).used.values().map(|segment| segment.file.len).sum()
+    }
+
+    /// Findable fragments in all of them, and expired ones that the index still has.
+    pub fn fragments(&self) -> u64 {
+        let table = locked(&self.table);
+        table.used.values().map(|segment| segment.live.load(Ordering::Relaxed)).sum()
     }
 
     pub(super) fn table(&self) -> MutexGuard<'_, Table> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::index::{move_index, open_still};
 use super::*;
 use crate::store::disk::Faults;
 use crate::types::FragmentNumber;
@@ -25,16 +26,25 @@ async fn acknowledged_fragments_survive_crashes_and_nothing_else_appears() {
         let mut random = Random(seed);
         let (mut disk, clock) = (MemoryDisk::new(), clock());
         let mut model = Model::default();
+        let mut stale = None;
         for _ in 0..1 + random.below(4) {
-            let (store, report) = open(&disk, &clock);
+            let (store, report) = open_still(&disk, &clock);
             check(&store, &report, &mut model).await;
             work(&store, &disk, &clock, &mut random, &mut model).await;
             disk = match random.below(3) {
                 0 => disk.kill(),
                 _ => disk.crash(|| random.below(2) == 0),
             };
+            drop(store);
+            // The index may be lost, or come back from an earlier day.
+            match random.below(8) {
+                0 => disk.put_index(None),
+                1 => disk.put_index(stale.clone()),
+                2 => stale = disk.take_index(),
+                _ => {}
+            }
         }
-        let (store, report) = open(&disk, &clock);
+        let (store, report) = open_still(&disk, &clock);
         check(&store, &report, &mut model).await;
     }
 }
@@ -58,6 +68,9 @@ async fn work(
     }
     for _ in 0..random.below(12) {
         clock.advance(Millis(random.below(1_500)));
+        if random.below(3) == 0 {
+            move_index(store);
+        }
         let mut outcomes = Vec::new();
         for _ in 0..1 + random.below(5) {
             let which = random.below(3) as usize;
@@ -192,6 +205,8 @@ async fn damage_in_the_middle_is_reported_and_the_rest_is_there() {
     let (file, place) = disk.find(&chunk(b"cluster 7")).expect("it is on the disk");
     // In the body.
     disk.flip_bit(&file, place + 20);
+    // With an index, nobody would look at the headers.
+    disk.put_index(None);
 
     let (store, report) = open(&disk, &clock);
     assert_eq!(report.damage.len(), 1, "{:?}", report.damage);

@@ -6,6 +6,7 @@
 mod model;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 
@@ -57,6 +58,8 @@ struct Simulation {
     failed_write: bool,
     /// Whether the disk was too small for all that came.
     was_full: bool,
+    /// What the segments of the life that is running may take.
+    quota: Option<u64>,
     /// A digest of all that was seen.
     trace: u64,
 }
@@ -65,6 +68,14 @@ struct Simulation {
 struct Life {
     store: Store,
     work: Batch,
+}
+
+impl Life {
+    /// Puts what is durable into the index's database.
+    fn move_index(&self) {
+        let (streams, committer) = (&self.store.streams, &self.store.committer);
+        streams.mover().round(&mut &**streams, &committer.segments, committer.durable());
+    }
 }
 
 impl Simulation {
@@ -81,6 +92,7 @@ impl Simulation {
             flipped: 0,
             failed_write: false,
             was_full: false,
+            quota: None,
             trace: 0,
         }
     }
@@ -105,6 +117,12 @@ impl Simulation {
     /// Opens the store, on a disk that may fail meanwhile; then another process opens it.
     fn open(&mut self) -> Life {
         self.verify();
+        let room = 6 + self.random.below(10);
+        self.quota = (self.random.below(4) == 0).then_some(room * SEGMENT_BYTES);
+        if self.random.below(6) == 0 {
+            drop(self.disk.take_index());
+            self.disk.put_index(None);
+        }
         let faulty = self.random.below(8) == 0;
         if faulty {
             self.set_fault();
@@ -135,10 +153,15 @@ impl Simulation {
             prepared_segments: 1,
             spare_segments: 2,
             queue_bytes: 40_000,
+            quota: self.quota,
+            // Little stays in memory, and nothing but the schedule moves it.
+            index_recent: 8,
+            index_batch: usize::MAX,
             ..Options::default()
         };
         // Nothing is to depend on how fast this machine is.
-        let limits = Limits { prewrite_below: u64::MAX, ..options.limits() };
+        let patience = Duration::ZERO;
+        let limits = Limits { prewrite_below: u64::MAX, patience, ..options.limits() };
         let disk = Arc::new(self.disk.clone());
         assert!(disk.lock().expect("the disk works"), "nobody else has it");
         Store::open_idle(disk, options, limits, self.clock.clone())
@@ -172,6 +195,7 @@ impl Simulation {
             1 => Faults { fail_sync_after: Some(after), ..Faults::default() },
             _ => Faults { capacity: Some(space * SEGMENT_BYTES), ..Faults::default() },
         };
+        let faults = Faults { index_is_full: self.random.below(6) == 0, ..faults };
         self.failed_write |= faults.fail_write_after.is_some();
         self.was_full |= faults.capacity.is_some();
         self.disk.set_faults(faults);
@@ -192,10 +216,15 @@ impl Simulation {
             }
             72..75 => drop(prepare::step(&life.store.committer.segments)),
             75..88 => slot.read(random, self.flipped > 0),
-            88..92 => slot.check(excused),
-            92..96 => self.clock.advance(Millis(random.below(20 * 60_000))),
+            88..91 => slot.check(excused),
+            91..94 => self.clock.advance(Millis(random.below(20 * 60_000))),
+            94..96 => life.move_index(),
             96..98 => self.retain(life),
-            98 => slot.set_retention(&life.store, 1 + random.below(2) as u32),
+            98 => match random.below(3) {
+                0 => slot.set_retention(&life.store, 1 + random.below(2) as u32),
+                1 => slot.set_most(&life.store, (random.below(2) * 5 * SEGMENT_BYTES).into()),
+                _ => slot.set_pin(random, &life.store),
+            },
             _ if random.below(4) == 0 => slot.delete(&life.store),
             _ => {}
         }
@@ -222,7 +251,10 @@ impl Simulation {
         }
         std::thread::scope(|scope| {
             let store = &life.store;
-            let retention = scope.spawn(|| store.enforce_retention());
+            let retention = scope.spawn(|| {
+                store.enforce_retention();
+                store.empty_segments();
+            });
             while !retention.is_finished() {
                 if !life.work.step() {
                     std::thread::yield_now();
@@ -230,7 +262,17 @@ impl Simulation {
             }
         });
         while self.commit(life) {}
+        if life.store.space().evicted > 0 {
+            self.evicted();
+        }
         self.note(life.store.used_bytes());
+    }
+
+    /// The quota took fragments: none that is younger than one that is there, and no pinned one.
+    fn evicted(&mut self) {
+        let gone = self.slots.iter_mut().filter_map(Slot::evicted).max();
+        let oldest = self.slots.iter().filter_map(Slot::oldest_unpinned).min();
+        assert!(gone.is_none() || oldest.is_none() || gone < oldest, "{gone:?} {oldest:?}");
     }
 
     /// Ends a life: in order, or by the end of the process or of the power. Damages something

@@ -5,6 +5,7 @@ use std::pin::Pin;
 
 use super::*;
 use crate::store::TornFragment;
+use crate::store::log::entry::entry_bytes;
 use crate::types::ServerTimestamp;
 
 const HOUR: u64 = 3_600_000;
@@ -19,8 +20,11 @@ pub struct Slot {
     hours: u32,
     /// By counter.
     sent: BTreeMap<u64, Sent>,
-    /// What started before may have expired.
-    horizon: ServerTimestamp,
+    /// Bytes of the log that it may take.
+    most: Option<u64>,
+    pins: Vec<crate::store::Pin>,
+    /// Pins and limits leave gaps behind.
+    was_thinned: bool,
     /// The largest counter that a reader saw, open or stored.
     shown: u64,
     writers: Vec<FragmentWriter>,
@@ -37,6 +41,8 @@ struct Sent {
     head: &'static [u8],
     cluster: Vec<u8>,
     fate: Fate,
+    /// Whether it may be gone.
+    expired: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -83,7 +89,9 @@ impl Slot {
             media: None,
             hours: 24,
             sent: BTreeMap::new(),
-            horizon: ServerTimestamp::MIN,
+            most: None,
+            pins: Vec::new(),
+            was_thinned: false,
             shown: 0,
             writers: Vec::new(),
             outcomes: Vec::new(),
@@ -117,6 +125,7 @@ impl Slot {
             head: if random.below(2) == 0 { HEAD } else { b"another head" },
             cluster: Vec::new(),
             fate: Fate::Open,
+            expired: false,
         };
         let sent = again.map_or(sent.clone(), |again| Sent {
             producer: again.producer,
@@ -223,7 +232,7 @@ impl Slot {
 
     /// What must be there.
     fn retained(&self) -> impl Iterator<Item = (FragmentInfo, &Sent)> {
-        let retained = self.sent.values().filter(|sent| sent.server >= self.horizon);
+        let retained = self.sent.values().filter(|sent| !sent.expired);
         retained.filter_map(|sent| Some((sent.acknowledged()?, sent)))
     }
 
@@ -298,7 +307,7 @@ impl Slot {
                 return None;
             }
             Some(Err(TornFragment::Read(ReadError::NotFound))) => {
-                assert!(sent.server < self.horizon, "only what expired is not found");
+                assert!(sent.expired, "only what expired is not found");
                 return None;
             }
             Some(Err(error)) => {
@@ -331,7 +340,7 @@ impl Slot {
         assert!(by_producer.is_sorted_by_key(|info| (info.producer, info.number)));
         by_producer.sort_by_key(|info| info.number);
         assert_eq!(by_producer, listed, "both clocks find the same");
-        if !gaps {
+        if !gaps && !self.was_thinned {
             check_playlist(&media.newest(usize::MAX));
         }
     }
@@ -365,7 +374,7 @@ impl Slot {
             let gone = |info: FragmentInfo| !listed.contains(&info);
             match sent.fate {
                 Fate::Unsure => sent.fate = Fate::GivenUp,
-                Fate::Acknowledged(info) if gone(info) && sent.server >= self.horizon => {
+                Fate::Acknowledged(info) if gone(info) && !sent.expired => {
                     assert!(damaged, "acknowledged and gone: {info:?}");
                     lost += 1;
                     sent.fate = Fate::GivenUp;
@@ -384,19 +393,83 @@ impl Slot {
         lost
     }
 
+    fn change(&self, store: &Store, change: impl FnOnce(&mut StreamInfo)) {
+        super::pins::change(store, self.name, change);
+    }
+
     pub fn set_retention(&mut self, store: &Store, hours: u32) {
-        let info = store.catalog().by_name(&self.name.parse().expect("a name")).expect("it exists");
-        let change = |info: &mut StreamInfo| {
-            info.retention_hours = hours;
-            Ok::<_, CatalogError>(())
-        };
-        store.catalog().update(&info.arn, None, true, change).expect("it is changed");
+        self.change(store, |info| info.retention_hours = hours);
         self.hours = hours;
     }
 
-    /// Retention is about to be enforced.
+    /// Limits the stream's bytes; 0 is no limit.
+    pub fn set_most(&mut self, store: &Store, bytes: Option<u64>) {
+        self.most = bytes.filter(|bytes| *bytes > 0);
+        self.change(store, |info| info.max_bytes = self.most);
+    }
+
+    /// Pins what was sent lately, or unpins all.
+    pub fn set_pin(&mut self, random: &mut Random, store: &Store) {
+        self.pins.clear();
+        if let Some(last) = self.sent.values().next_back()
+            && random.below(3) > 0
+        {
+            let (back, len) = (random.below(2 * HOUR) as i64, random.below(HOUR) as i64);
+            let from = last.producer - back;
+            self.pins.push(super::pins::pin(from, from + len));
+            self.was_thinned = true;
+        }
+        self.change(store, |info| info.pins = self.pins.clone());
+    }
+
+    fn pinned(&self, sent: &Sent) -> bool {
+        let (from, to) = (at(sent.producer), at(sent.producer + 1_000));
+        self.pins
+            .iter()
+            .any(|pin| pin.from <= from && from <= pin.to || from <= pin.from && pin.from < to)
+    }
+
+    /// Retention is about to be enforced, when all that was handed over is stored or refused.
     pub fn expire(&mut self, now: ServerTimestamp) {
-        self.horizon = self.horizon.max(now.minus(Millis(u64::from(self.hours) * HOUR)));
+        let horizon = now.minus(Millis(u64::from(self.hours) * HOUR));
+        let mut bytes = 0;
+        let mut expired = Vec::new();
+        for (&counter, sent) in self.sent.iter().rev() {
+            bytes += sent.acknowledged().map_or(0, |info| entry_bytes(u64::from(info.size)));
+            let crowded = self.most.is_some_and(|most| bytes > most);
+            if (sent.server < horizon || crowded) && !self.pinned(sent) {
+                expired.push(counter);
+            }
+            self.was_thinned |= crowded;
+        }
+        for counter in expired {
+            self.sent.entry(counter).and_modify(|sent| sent.expired = true);
+        }
+    }
+
+    /// Takes note of what went though it had not expired; the newest of that.
+    pub fn evicted(&mut self) -> Option<ServerTimestamp> {
+        let listed = all_by_server(self.media());
+        let there = |info: &FragmentInfo| listed.contains(info);
+        let gone = self.retained().filter(|(info, _)| !there(info));
+        let gone: Vec<_> = gone.map(|(info, sent)| (info, self.pinned(sent))).collect();
+        for (info, pinned) in &gone {
+            assert!(!pinned, "a pinned one went: {info:?}");
+            self.sent.entry(info.number.counter()).and_modify(|sent| sent.expired = true);
+            self.was_thinned = true;
+        }
+        // What is being received goes as soon as it is there.
+        let from = self.media().state().kept().from;
+        for sent in self.sent.range_mut(..from).map(|(_, sent)| sent) {
+            sent.expired |= sent.acknowledged().is_none();
+        }
+        gone.iter().map(|(info, _)| info.server()).max()
+    }
+
+    /// The server time of the oldest that is there and could go.
+    pub fn oldest_unpinned(&self) -> Option<ServerTimestamp> {
+        let unpinned = self.retained().filter(|(_, sent)| !self.pinned(sent));
+        unpinned.map(|(info, _)| info.server()).min()
     }
 
     /// Deletes the stream; a new one takes its name.
