@@ -64,6 +64,8 @@ pub struct Config {
     pub get_media: GetMediaLimits,
     /// HLS sessions.
     pub hls: HlsLimits,
+    /// Record streams.
+    pub records: RecordLimits,
 }
 
 /// On or off.
@@ -131,6 +133,10 @@ pub struct HttpLimits {
     pub max_head_bytes: usize,
     /// Bytes of a JSON request.
     pub max_json_bytes: usize,
+    /// Bytes of a request of record streams. PutRecords takes 10 MiB, which base64 makes 14.
+    pub max_records_bytes: usize,
+    /// Requests of record streams with more than 1 MiB that are taken at a time; more wait.
+    pub max_large_bodies: usize,
     /// From connecting, or the previous answer, to a complete request head.
     pub header_timeout_seconds: u64,
     /// From the head to the end of a JSON body.
@@ -219,6 +225,31 @@ pub struct HlsLimits {
     pub max_range_seconds: u64,
 }
 
+/// Bounds of record streams. The defaults are those of AWS, where it has any.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RecordLimits {
+    /// Whether each shard is held to 1000 records and 1 MiB per second in, five calls and 2 MiB per
+    /// second out, and 2 MiB per second to each consumer.
+    pub enforce_rates: bool,
+    /// Open shards of all provisioned streams together.
+    pub max_open_shards: u32,
+    /// On-demand streams.
+    pub max_on_demand_streams: u32,
+    /// Consumers and queues of a stream, together.
+    pub max_consumers: usize,
+    /// How long GetRecords waits at the tail for something to come.
+    pub read_wait_ms: u64,
+    /// How long a subscription lasts; the consumer comes back with its continuation.
+    pub subscription_seconds: u64,
+    /// A subscription gives something at least this often, if only the news that there is nothing.
+    pub keepalive_seconds: u64,
+    /// How long the name of a record is known that a producer gave it, so that it is stored once.
+    pub dedupe_seconds: u64,
+    /// How many of the newest such names are known for each shard.
+    pub dedupe_keys: usize,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -237,6 +268,7 @@ impl Default for Config {
             files: FileLimits::default(),
             get_media: GetMediaLimits::default(),
             hls: HlsLimits::default(),
+            records: RecordLimits::default(),
         }
     }
 }
@@ -266,6 +298,8 @@ impl Default for HttpLimits {
             max_connections: 4096,
             max_head_bytes: 64 << 10,
             max_json_bytes: MIB as usize,
+            max_records_bytes: 16 * MIB as usize,
+            max_large_bodies: 16,
             header_timeout_seconds: 60,
             body_timeout_seconds: 20,
             tls_timeout_seconds: 10,
@@ -321,6 +355,22 @@ impl Default for HlsLimits {
             max_playlist_fragments: 5000,
             live_within_seconds: 30,
             max_range_seconds: 24 * 60 * 60,
+        }
+    }
+}
+
+impl Default for RecordLimits {
+    fn default() -> Self {
+        Self {
+            enforce_rates: true,
+            max_open_shards: 1000,
+            max_on_demand_streams: 50,
+            max_consumers: 20,
+            read_wait_ms: 200,
+            subscription_seconds: 300,
+            keepalive_seconds: 5,
+            dedupe_seconds: 300,
+            dedupe_keys: 10_000,
         }
     }
 }
@@ -488,6 +538,14 @@ impl Config {
             "http.max_json_bytes must be from 1 KiB to 64 MiB",
         )?;
         rule(
+            (MIB as usize..=64 * MIB as usize).contains(&self.http.max_records_bytes),
+            "http.max_records_bytes must be from 1 MiB to 64 MiB",
+        )?;
+        rule(
+            (1..=10_000).contains(&self.http.max_large_bodies),
+            "http.max_large_bodies must be from 1 to 10000",
+        )?;
+        rule(
             (1..=1_000_000).contains(&self.http.max_connections),
             "http.max_connections must be from 1 to 1000000",
         )?;
@@ -513,6 +571,17 @@ impl Config {
         positive("put_media.idle_seconds", self.put_media.idle_seconds)?;
         positive("put_media.max_connection_seconds", self.put_media.max_connection_seconds)?;
         positive("get_media.max_connection_seconds", self.get_media.max_connection_seconds)?;
+        rule(
+            (1..=10_000).contains(&self.records.max_open_shards),
+            "records.max_open_shards must be from 1 to 10000",
+        )?;
+        rule(
+            self.records.read_wait_ms <= 60_000,
+            "records.read_wait_ms must be up to 60000, a minute",
+        )?;
+        rule(self.records.dedupe_keys <= 1_000_000, "records.dedupe_keys must be up to 1000000")?;
+        positive("records.subscription_seconds", self.records.subscription_seconds)?;
+        positive("records.keepalive_seconds", self.records.keepalive_seconds)?;
         positive("hls.max_playlist_fragments", self.hls.max_playlist_fragments as u64)
     }
 }

@@ -12,6 +12,10 @@ use super::AppState;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
+/// Put into an answer's extensions by what is told apart by something else than its path.
+#[derive(Clone, Copy)]
+pub(super) struct Operation(pub(super) &'static str);
+
 /// Gives the request an id (`x-amzn-RequestId`, also in every log line under it) and counts it.
 pub(super) async fn observe(State(app): State<AppState>, request: Request, next: Next) -> Response {
     let id = request_id();
@@ -25,7 +29,8 @@ pub(super) async fn observe(State(app): State<AppState>, request: Request, next:
     let took = started.elapsed();
     let status = response.status();
     app.metrics.http_seconds.observe(took);
-    app.metrics.http_requests.count(&operation, status.as_u16());
+    let operation = response.extensions().get().map_or(&*operation, |&Operation(name)| name);
+    app.metrics.http_requests.count(operation, status.as_u16());
     span.in_scope(|| tracing::debug!(status = status.as_u16(), ?took, "answered"));
     let id = HeaderValue::try_from(id).expect("an id is hexadecimal");
     response.headers_mut().insert(REQUEST_ID, id);

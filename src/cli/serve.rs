@@ -18,11 +18,15 @@ use tracing_subscriber::EnvFilter;
 use super::Failure;
 use crate::api::keys::{CREDENTIALS_FILE, KeyRing};
 use crate::api::media::{Files, Readers};
+use crate::api::records::Gate;
 use crate::api::server::Server;
 use crate::api::{App, AppState};
 use crate::clock::Clock;
-use crate::config::{Config, Flag, LogFormat, Switch};
+use crate::config::{Config, Flag, LogFormat, RecordLimits, Switch};
 use crate::metrics::Metrics;
+use crate::records::limits::ShardLimits;
+use crate::records::queue::Queues;
+use crate::records::{self, RecordStreams};
 use crate::serve::package::{self, Packager};
 use crate::store::disk::{Disk, FileDisk};
 use crate::store::{OpenError, Options, Store};
@@ -223,17 +227,40 @@ fn open(config: Config, disk: Arc<dyn Disk>) -> Result<AppState, Failure> {
         tracing::warn!("authentication is off: everybody on this machine may do everything");
     }
     let files = Files::open(&config).map_err(|error| format!("folder for uploads: {error}"))?;
+    let store = Arc::new(store);
+    let options = record_options(&config.records);
+    let queues = Queues::open(store.clone(), clock.clone(), options.max_consumers);
+    let queues = queues.map_err(|error| format!("queues: {error}"))?;
+    let records = Arc::new(RecordStreams::new(store.clone(), clock.clone(), options));
+    let gate = Gate::new(config.http.max_large_bodies);
     Ok(Arc::new(App {
         config,
-        store: Arc::new(store),
+        store,
+        records,
+        queues,
         clock,
         keys,
         metrics: Metrics::default(),
         readers: Readers::default(),
         files,
+        gate,
         packager: Packager::new(package::Options::default()),
         shutdown: CancellationToken::new(),
     }))
+}
+
+fn record_options(limits: &RecordLimits) -> records::Options {
+    records::Options {
+        shard_limits: if limits.enforce_rates { ShardLimits::Aws } else { ShardLimits::Off },
+        max_open_shards: limits.max_open_shards,
+        max_on_demand_streams: limits.max_on_demand_streams,
+        max_consumers: limits.max_consumers,
+        read_wait: Millis(limits.read_wait_ms),
+        subscription: Millis(limits.subscription_seconds.saturating_mul(1000)),
+        keepalive: Millis(limits.keepalive_seconds.saturating_mul(1000)),
+        dedupe_window: Millis(limits.dedupe_seconds.saturating_mul(1000)),
+        dedupe_keys: limits.dedupe_keys,
+    }
 }
 
 /// Recordings are nobody else's business.
@@ -260,6 +287,9 @@ async fn keep_house(app: AppState) {
     let retention = every(&app, interval, grown, |app| {
         app.store.enforce_retention();
         app.store.empty_segments();
+        if let Err(error) = app.records.tidy() {
+            tracing::error!("expired shards stay for now: {error}");
+        }
     });
     tokio::join!(keys, retention);
 }

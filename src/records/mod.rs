@@ -47,7 +47,10 @@ pub use put::{MAX_BATCH_BYTES, MAX_BATCH_RECORDS, Placed, Refused};
 pub use read::{Batch, ChildShard, MAX_READ_BYTES, MAX_READ_RECORDS, Record};
 pub use sequence::SequenceNumber;
 pub use shard::{ReshardError, ShardFilter};
-pub use streams::{AccountLimits, NewRecordStream, ShardPage, StreamPage};
+pub use streams::{
+    AccountLimits, MAX_RETENTION_HOURS, MIN_MAX_RECORD_KIB, MIN_RETENTION_HOURS, NewRecordStream,
+    ShardPage, StreamPage,
+};
 pub use subscribe::{Push, Subscription, SubscriptionEnd};
 
 use std::sync::Arc;
