@@ -100,9 +100,7 @@ pub struct Routes {
 /// The whole service as one router.
 pub fn router(app: AppState) -> Router {
     let Routes { signed, streaming, native, public } =
-        [video::routes(), media::routes(), archive::routes(), native::routes(), keeping::routes()]
-            .into_iter()
-            .fold(Routes::default(), Routes::and);
+        areas().into_iter().fold(Routes::default(), Routes::and);
     // Not `route_layer`, which refuses an area that has no routes yet.
     let signed = signed.layer(from_fn_with_state(app.clone(), auth::signed));
     let streaming = streaming.layer(from_fn_with_state(app.clone(), auth::streaming));
@@ -119,6 +117,17 @@ pub fn router(app: AppState) -> Router {
         .layer(from_fn_with_state(app.clone(), records::divert))
         .layer(from_fn_with_state(app.clone(), observe::observe))
         .with_state(app)
+}
+
+fn areas() -> [Routes; 6] {
+    [
+        video::routes(),
+        media::routes(),
+        archive::routes(),
+        native::routes(),
+        keeping::routes(),
+        records::routes(),
+    ]
 }
 
 impl App {

@@ -1,5 +1,7 @@
 //! `kinora serve`
 
+mod options;
+
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -22,15 +24,13 @@ use crate::api::records::Gate;
 use crate::api::server::Server;
 use crate::api::{App, AppState};
 use crate::clock::Clock;
-use crate::config::{Config, Flag, LogFormat, RecordLimits, Switch};
+use crate::config::{Config, Flag, LogFormat, Switch};
 use crate::metrics::Metrics;
-use crate::records::limits::ShardLimits;
+use crate::records::RecordStreams;
 use crate::records::queue::Queues;
-use crate::records::{self, RecordStreams};
 use crate::serve::package::{self, Packager};
 use crate::store::disk::{Disk, FileDisk};
-use crate::store::{OpenError, Options, Store};
-use crate::types::Millis;
+use crate::store::{OpenError, Store};
 
 /// How often changes of the keys' file are looked for.
 const KEYS_REFRESH: Duration = Duration::from_secs(1);
@@ -192,21 +192,7 @@ fn open(config: Config, disk: Arc<dyn Disk>) -> Result<AppState, Failure> {
         let path = config.data.join(CREDENTIALS_FILE);
         tracing::info!("made the root key; it is in {}", path.display());
     }
-    let store = &config.store;
-    let options = Options {
-        segment_bytes: store.segment_bytes,
-        prepared_segments: store.prepared_segments,
-        spare_segments: store.spare_segments,
-        queue_bytes: store.queue_bytes,
-        held_bytes: store.held_bytes,
-        record_cache_bytes: store.record_cache_bytes,
-        unretained_keep: Millis(store.unretained_seconds.saturating_mul(1000)),
-        index_cache_bytes: usize::try_from(store.index_cache_bytes)?,
-        index_interval: Millis(store.index_interval_seconds.saturating_mul(1000)),
-        quota: (store.quota_bytes > 0).then_some(store.quota_bytes),
-        floor: store.min_free_bytes,
-        ..Options::default()
-    };
+    let options = options::of_store(&config);
     let (store, report) = Store::open_on(disk, options, clock.clone()).map_err(|error| {
         let advice = match error {
             OpenError::Locked => "; stop it, or choose another directory with --data",
@@ -228,7 +214,7 @@ fn open(config: Config, disk: Arc<dyn Disk>) -> Result<AppState, Failure> {
     }
     let files = Files::open(&config).map_err(|error| format!("folder for uploads: {error}"))?;
     let store = Arc::new(store);
-    let options = record_options(&config.records);
+    let options = options::of_records(&config);
     let queues = Queues::open(store.clone(), clock.clone(), options.max_consumers);
     let queues = queues.map_err(|error| format!("queues: {error}"))?;
     let records = Arc::new(RecordStreams::new(store.clone(), clock.clone(), options));
@@ -247,20 +233,6 @@ fn open(config: Config, disk: Arc<dyn Disk>) -> Result<AppState, Failure> {
         packager: Packager::new(package::Options::default()),
         shutdown: CancellationToken::new(),
     }))
-}
-
-fn record_options(limits: &RecordLimits) -> records::Options {
-    records::Options {
-        shard_limits: if limits.enforce_rates { ShardLimits::Aws } else { ShardLimits::Off },
-        max_open_shards: limits.max_open_shards,
-        max_on_demand_streams: limits.max_on_demand_streams,
-        max_consumers: limits.max_consumers,
-        read_wait: Millis(limits.read_wait_ms),
-        subscription: Millis(limits.subscription_seconds.saturating_mul(1000)),
-        keepalive: Millis(limits.keepalive_seconds.saturating_mul(1000)),
-        dedupe_window: Millis(limits.dedupe_seconds.saturating_mul(1000)),
-        dedupe_keys: limits.dedupe_keys,
-    }
 }
 
 /// Recordings are nobody else's business.
@@ -285,11 +257,11 @@ async fn keep_house(app: AppState) {
     let interval = Duration::from_secs(app.config.store.retention_interval_seconds);
     let grown = || app.store.grown();
     let retention = every(&app, interval, grown, |app| {
+        if let Err(error) = app.records.tidy() {
+            tracing::error!("shards whose records have expired stay: {error}");
+        }
         app.store.enforce_retention();
         app.store.empty_segments();
-        if let Err(error) = app.records.tidy() {
-            tracing::error!("expired shards stay for now: {error}");
-        }
     });
     tokio::join!(keys, retention);
 }

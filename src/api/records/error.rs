@@ -208,8 +208,9 @@ impl Call {
         }
     }
 
-    /// That a shard takes or gives no more now.
+    /// That a shard takes or gives no more now; counted.
     pub(super) fn rate_exceeded(&self, stream: &StreamName, shard: ShardId) -> String {
+        self.app.metrics.records_throttled.add(1);
         let account = self.account();
         format!("Rate exceeded for shard {shard} in stream {stream} under account {account}.")
     }

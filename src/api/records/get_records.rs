@@ -50,15 +50,24 @@ pub(super) async fn get_records(
     let batch = batch.map_err(|error| call.failure(error))?;
     let children = batch.children.iter().map(facts::child_shard).collect();
     Ok(GetRecordsOutput {
-        records: Some(batch.records.into_iter().map(record).collect()),
+        records: Some(call.given(batch.records)),
         child_shards: batch.next.is_none().then_some(children),
         next_shard_iterator: batch.next.map(|iterator| call.seal_iterator(&iterator)),
         millis_behind_latest: Some(i64::try_from(batch.behind.0).unwrap_or(i64::MAX)),
     })
 }
 
-/// A record in the shape of AWS.
-pub(super) fn record(record: Record) -> data::Record {
+impl Call {
+    /// Records in the shape of AWS; counted.
+    pub(super) fn given(&self, records: Vec<Record>) -> Vec<data::Record> {
+        let bytes = records.iter().map(|record| record.data.len() as u64).sum();
+        self.app.metrics.records_out.add(records.len() as u64);
+        self.app.metrics.records_out_bytes.add(bytes);
+        records.into_iter().map(record).collect()
+    }
+}
+
+fn record(record: Record) -> data::Record {
     data::Record {
         sequence_number: Some(record.sequence.to_string()),
         approximate_arrival_timestamp: Some(record.arrival.into()),

@@ -20,6 +20,7 @@ mod get_records;
 mod list_shards;
 mod list_streams;
 mod names;
+mod native;
 mod operations;
 mod policies;
 mod position;
@@ -54,6 +55,8 @@ use crate::wire::records::Format;
 use crate::wire::records::rule::{Value, problems};
 use error::{Failure, Kind};
 use front_door::Asked;
+
+pub use native::{render_metrics, routes};
 
 /// Names the operation.
 const TARGET: HeaderName = HeaderName::from_static("x-amz-target");

@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use super::Call;
 use super::error::Failure;
+use crate::api::App;
 use crate::records::ConsumerRef;
 use crate::store::ConsumerInfo;
 use crate::types::{ShardId, StreamName};
@@ -121,9 +122,13 @@ impl Call {
     }
 
     fn arn(&self, resource: impl Display) -> String {
-        let config = &self.app.config;
-        format!("arn:aws:kinesis:{}:{}:{resource}", config.region, config.account)
+        arn(&self.app, resource)
     }
+}
+
+/// The ARN of a resource of this server: `stream/NAME`, `queue/KEY`, …
+pub(super) fn arn(app: &App, resource: impl Display) -> String {
+    format!("arn:aws:kinesis:{}:{}:{resource}", app.config.region, app.config.account)
 }
 
 fn parse_name(name: &str) -> Result<StreamName, Failure> {

@@ -35,7 +35,9 @@ pub(super) async fn put_record(
     if input.dry_run == Some(true) {
         return Err(call.dry_run(&stream));
     }
+    let bytes = record.data.len() as u64;
     let placed = call.app.records.put_one(&stream, record, after).await;
+    count(&call, &[bytes], |_| placed.is_ok());
     let placed = placed.map_err(|error| match error {
         // Here it is not in a list.
         RecordsError::NoPartitionKey { .. } => no_partition_key("partitionKey"),
@@ -61,7 +63,10 @@ pub(super) async fn put_records(
     if input.dry_run == Some(true) {
         return Err(call.dry_run(&stream));
     }
+    let bytes: Vec<_> = records.iter().map(|record| record.data.len() as u64).collect();
     let outcomes = call.app.records.put(&stream, records).await;
+    let stored = |at: usize| outcomes.as_ref().is_ok_and(|outcomes| outcomes[at].is_ok());
+    count(&call, &bytes, stored);
     let outcomes = outcomes.map_err(|error| call.failure(error))?;
     let failed = outcomes.iter().filter(|outcome| outcome.is_err()).count();
     let entries = outcomes.into_iter().map(|outcome| entry(&call, &stream, outcome)).collect();
@@ -109,6 +114,19 @@ fn payload(call: &Call, at: usize, entry: PutRecordsRequestEntry) -> Result<Payl
         dedupe,
         data: entry.data.map_or_else(Bytes::new, |Blob(bytes)| bytes),
     })
+}
+
+/// Counts records of so many bytes by whether they were stored.
+fn count(call: &Call, bytes: &[u64], stored: impl Fn(usize) -> bool) {
+    let metrics = &call.app.metrics;
+    for (at, bytes) in bytes.iter().enumerate() {
+        if stored(at) {
+            metrics.records_in.add(1);
+            metrics.records_in_bytes.add(*bytes);
+        } else {
+            metrics.records_refused.add(1);
+        }
+    }
 }
 
 fn entry(

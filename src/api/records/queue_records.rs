@@ -85,6 +85,9 @@ async fn receive_kind(
         () = call.app.shutdown.cancelled() => Ok(Vec::new()),
     };
     let received = received.map_err(|error| call.queue_failure(error))?;
+    let bytes = received.iter().map(|record| record.record.data.len() as u64).sum();
+    call.app.metrics.records_out.add(received.len() as u64);
+    call.app.metrics.records_out_bytes.add(bytes);
     Ok(ReceiveOutput { queue_records: Some(received.into_iter().map(record).collect()) })
 }
 

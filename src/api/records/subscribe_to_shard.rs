@@ -9,7 +9,6 @@ use futures_util::stream;
 use http::header;
 
 use super::error::{Failure, Kind};
-use super::get_records::record;
 use super::position::Asked;
 use super::{Call, facts};
 use crate::records::{Push, Subscription, SubscriptionEnd};
@@ -46,7 +45,11 @@ pub(super) async fn subscribe_to_shard(
     }
     let subscription = records.subscribe(&consumer, shard, position);
     let subscription = subscription.map_err(|error| call.failure(error))?;
-    let events = stream::unfold(State::Begun(subscription), move |state| next(call.clone(), state));
+    let open = call.app.metrics.subscriptions.enter();
+    let events = stream::unfold((State::Begun(subscription), open), move |(state, open)| {
+        let next = next(call.clone(), state);
+        async move { next.await.map(|(message, state)| (message, (state, open))) }
+    });
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], Body::from_stream(events)).into_response())
 }
 
@@ -65,7 +68,7 @@ async fn next(call: Call, state: State) -> Option<(Result<Bytes, Infallible>, St
             };
             match push {
                 Ok(push) => {
-                    let payload = call.format.write(&event(push));
+                    let payload = call.format.write(&call.push(push));
                     let message = call.event("SubscribeToShardEvent", payload);
                     (message, State::Going(subscription))
                 }
@@ -83,17 +86,17 @@ async fn next(call: Call, state: State) -> Option<(Result<Bytes, Infallible>, St
     }
 }
 
-fn event(push: Push) -> SubscribeToShardEvent {
-    let children: Vec<_> = push.children.iter().map(facts::child_shard).collect();
-    SubscribeToShardEvent {
-        records: Some(push.records.into_iter().map(record).collect()),
-        child_shards: push.continuation.is_none().then_some(children),
-        continuation_sequence_number: push.continuation.map(|number| number.to_string()),
-        millis_behind_latest: Some(i64::try_from(push.behind.0).unwrap_or(i64::MAX)),
-    }
-}
-
 impl Call {
+    fn push(&self, push: Push) -> SubscribeToShardEvent {
+        let children: Vec<_> = push.children.iter().map(facts::child_shard).collect();
+        SubscribeToShardEvent {
+            records: Some(self.given(push.records)),
+            child_shards: push.continuation.is_none().then_some(children),
+            continuation_sequence_number: push.continuation.map(|number| number.to_string()),
+            millis_behind_latest: Some(i64::try_from(push.behind.0).unwrap_or(i64::MAX)),
+        }
+    }
+
     fn event(&self, kind: &str, payload: Vec<u8>) -> Message {
         let headers = [
             (":event-type", kind),
