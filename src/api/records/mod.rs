@@ -94,12 +94,10 @@ struct Call {
 
 /// Answers what is meant for this API, and passes on what is not.
 pub(super) async fn divert(State(app): State<AppState>, request: Request, next: Next) -> Response {
-    let asked = match front_door::asked(&request) {
-        Asked::Elsewhere => return next.run(request).await,
-        asked => asked,
-    };
     let from_page = request.headers().contains_key(header::ORIGIN);
-    let mut response = match asked {
+    let mut response = match front_door::asked(&request) {
+        Asked::Elsewhere => return next.run(request).await,
+        Asked::Nothing(response) => *response,
         Asked::Operation(format, operation) => {
             let dedupe = request.headers().get(&DEDUPE_KEY);
             let dedupe = dedupe.and_then(|name| name.to_str().ok()).map(Arc::from);
@@ -108,8 +106,6 @@ pub(super) async fn divert(State(app): State<AppState>, request: Request, next: 
             response.extensions_mut().insert(Operation(operation));
             response
         }
-        Asked::Nothing(response) => *response,
-        Asked::Elsewhere => unreachable!("it was passed on"),
     };
     let id = STANDARD.encode(random_id());
     let headers = response.headers_mut();

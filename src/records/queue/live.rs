@@ -42,6 +42,8 @@ pub struct Queue {
 struct Inner {
     state: State,
     journal: Journal,
+    /// When it was last looked up what of the shards has expired.
+    looked: Option<Instant>,
 }
 
 impl Queue {
@@ -56,7 +58,7 @@ impl Queue {
             receipts: ReceiptKey::new(info.receipt_key),
             store,
             clock,
-            inner: Mutex::new(Inner { state, journal }),
+            inner: Mutex::new(Inner { state, journal, looked: None }),
             freed: Notify::new(),
         })
     }
@@ -66,7 +68,7 @@ impl Queue {
         let mut events = Vec::new();
         let mut inner = self.inner();
         for log in self.shards() {
-            inner.state.begin(log.id(), log.span().next, &mut events);
+            inner.state.begin(log.id(), *log.durable().borrow(), &mut events);
         }
         // Should the machine stop before this is durable, it begins where its creation was.
         drop(inner.commit(&events));
@@ -107,7 +109,8 @@ impl Queue {
             }
             let patience = LOOK_AGAIN.min(until - now);
             if unread {
-                // They were put back, which is no reason to look again at once.
+                // They expired, or were put back for another reason: none to look again at once.
+                self.inner().looked = None;
                 tokio::time::sleep(patience).await;
                 continue;
             }
@@ -142,7 +145,7 @@ impl Queue {
         let mut events = Vec::new();
         let now = self.clock.now();
         let mut inner = self.inner();
-        self.observe(&mut inner.state, shards, &mut events);
+        self.observe(&mut inner, shards, &mut events);
         let places = inner.state.take(request.kind, request.limit, now, &mut events);
         let full = places.is_empty() && inner.state.is_full();
         let taken = Taken { queue: self, places };
@@ -153,20 +156,32 @@ impl Queue {
         if full { Err(QueueError::TooManyInFlight) } else { Ok(taken) }
     }
 
-    /// Tells the state which records there are.
-    fn observe(&self, state: &mut State, shards: &[Arc<ShardLog>], events: &mut Vec<Event>) {
-        for log in shards {
-            let (id, span) = (log.id(), log.span());
-            if !state.knows(id) {
-                let start = self.info().map_or(0, |info| starting_index(&info, log));
-                state.begin(id, start, events);
-            }
-            state.observe(id, span.first, span.next, events);
+    /// Tells the state which records there are. What expired is looked up now and then only, since
+    /// that may have to wait for the disk; a record that expired meanwhile is not found when it is
+    /// to be read.
+    fn observe(&self, inner: &mut Inner, shards: &[Arc<ShardLog>], events: &mut Vec<Event>) {
+        let look = inner.looked.is_none_or(|at| at.elapsed() >= LOOK_AGAIN);
+        if look {
+            inner.looked = Some(Instant::now());
         }
-        if state.shards().count() != shards.len() {
-            let gone = |id: &StreamId| shards.iter().all(|log| log.id() != *id);
-            let gone: Vec<_> = state.shards().filter(gone).collect();
-            gone.into_iter().for_each(|id| state.forget(id, events));
+        for log in shards {
+            let (id, end) = (log.id(), *log.durable().borrow());
+            if end == u64::MAX {
+                continue; // It was just deleted.
+            }
+            let known = inner.state.knows(id);
+            if !known {
+                let start = self.info().map_or(0, |info| starting_index(&info, log));
+                inner.state.begin(id, start, events);
+            }
+            let first = if look || !known { log.span().first } else { 0 };
+            inner.state.observe(id, first, end, events);
+        }
+        if inner.state.shards().count() != shards.len() {
+            // Another receiver may know of newer shards: gone are those whose logs are.
+            let gone = |id: &StreamId| self.store.shard(*id).is_none();
+            let gone: Vec<_> = inner.state.shards().filter(gone).collect();
+            gone.into_iter().for_each(|id| inner.state.forget(id, events));
         }
     }
 
@@ -280,7 +295,8 @@ impl Queue {
         let shards = self.shards();
         let mut events = Vec::new();
         let mut inner = self.inner();
-        self.observe(&mut inner.state, &shards, &mut events);
+        inner.looked = None;
+        self.observe(&mut inner, &shards, &mut events);
         let counts = inner.state.counts(self.clock.now(), &mut events);
         let mut backlog = QueueBacklog {
             records: counts.live as u64,

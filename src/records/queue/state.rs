@@ -141,7 +141,7 @@ impl State {
             self.begin(id, first, events);
         }
         if let Some(shard) = self.shards.get_mut(&id) {
-            shard.end = end.max(shard.next);
+            shard.end = shard.end.max(end);
         }
     }
 
