@@ -11,7 +11,8 @@ use super::payload::Payload;
 use super::sequence::SequenceNumber;
 use super::shard::hash_of;
 use super::{RecordStreams, RecordsError};
-use crate::store::{Append, Distribution, PersistError, ReadLimit, RecordStreamInfo};
+use crate::store::{Append, CapacityMode, Distribution, PersistError, ReadLimit, RecordStreamInfo};
+use crate::store::{ShardInfo, ShardLog, Store};
 use crate::types::{Millis, ServerTimestamp, ShardId, StreamName};
 
 /// Records of one request.
@@ -45,7 +46,7 @@ pub enum Refused {
 
 impl RecordStreams {
     /// Puts up to [`MAX_BATCH_RECORDS`] records of [`MAX_BATCH_BYTES`], each on its own: some may be
-    /// refused. Those of one shard that are not, are stored in their order. What was begun goes on
+    /// refused. The shards of on-demand streams have no rate. Those of one shard that are not, are stored in their order. What was begun goes on
     /// when the caller goes away.
     pub async fn put(
         &self,
@@ -59,7 +60,7 @@ impl RecordStreams {
             let ready = shard.log.ready().await;
             ready.map_err(|error| unavailable(stream, &error))?;
         }
-        let putting = self.putting();
+        let putting = self.putting(&info);
         let routing = routing.read_owned().await;
         let put = tokio::spawn(async move { putting.run(info, routing, records).await });
         put.await.map_err(|error| RecordsError::Unavailable(error.to_string()))
@@ -108,10 +109,11 @@ impl RecordStreams {
         own.then_some(()).ok_or_else(foreign)
     }
 
-    fn putting(&self) -> Putting {
+    fn putting(&self, info: &RecordStreamInfo) -> Putting {
         let Self { store, clock, options, .. } = self;
         let (window, keys) = (options.dedupe_window, options.dedupe_keys);
-        Putting { store: store.clone(), now: clock.now(), window, keys }
+        let limited = info.mode == CapacityMode::Provisioned;
+        Putting { store: store.clone(), now: clock.now(), limited, window, keys }
     }
 }
 
@@ -143,8 +145,10 @@ fn unavailable(stream: &StreamName, error: &PersistError) -> RecordsError {
 
 /// What one put needs.
 struct Putting {
-    store: Arc<crate::store::Store>,
+    store: Arc<Store>,
     now: ServerTimestamp,
+    /// An on-demand stream has no shards to add when they are too slow, so they take what comes.
+    limited: bool,
     window: Millis,
     keys: usize,
 }
@@ -220,7 +224,7 @@ impl Putting {
                 fates.push((place, Fate::Known(known.clone())));
                 continue;
             }
-            if !rate.take(record.counted_bytes() as u64, self.now) {
+            if self.limited && !rate.take(record.counted_bytes() as u64, self.now) {
                 let refused = Refused::RateExceeded(shard.info.id);
                 fates.push((place, Fate::Refused(refused)));
                 continue;
@@ -265,8 +269,8 @@ impl Putting {
 }
 
 async fn read_keys(
-    shard: &crate::store::ShardInfo,
-    log: &crate::store::ShardLog,
+    shard: &ShardInfo,
+    log: &ShardLog,
     from: ServerTimestamp,
     keys: usize,
     found: &mut Vec<(ServerTimestamp, DedupeKey, SequenceNumber)>,

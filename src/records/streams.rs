@@ -191,20 +191,18 @@ impl RecordStreams {
     /// at most. Blocks for one sync.
     pub fn set_mode(&self, name: &StreamName, mode: CapacityMode) -> Result<(), RecordsError> {
         let now = self.clock.now();
-        let current = self.info(name)?;
         let catalog = self.store.record_catalog();
-        if mode == CapacityMode::Provisioned
-            && catalog.queues().iter().any(|queue| queue.stream == current.id)
-        {
-            return Err(RecordsError::HasQueues(name.clone()));
-        }
-        let streams = catalog.streams();
         self.update(name, |info| {
             if info.mode == mode {
                 return Ok(());
             }
+            let has_queues = || catalog.queues().iter().any(|queue| queue.stream == info.id);
+            if mode == CapacityMode::Provisioned && has_queues() {
+                return Err(RecordsError::HasQueues(name.clone()));
+            }
             let shards = u32::try_from(info.open_shards().count()).unwrap_or(u32::MAX);
-            self.check_room(&streams, (mode == CapacityMode::Provisioned).then_some(shards))?;
+            let asked = (mode == CapacityMode::Provisioned).then_some(shards);
+            self.check_room(&catalog.streams(), asked)?;
             let limit = MODE_CHANGES_PER_DAY;
             if !within_a_day(&mut info.mode_changes, limit, now) {
                 return Err(LimitExceeded::ModeChanges { limit }.into());

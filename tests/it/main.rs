@@ -24,6 +24,7 @@ mod producer;
 mod producer_heads;
 mod put_media;
 mod queue_crash;
+mod records;
 mod samples;
 mod support;
 mod tidy;

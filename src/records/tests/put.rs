@@ -37,6 +37,16 @@ async fn each_record_of_a_batch_is_refused_or_stored_on_its_own() {
 }
 
 #[tokio::test]
+async fn shards_of_an_on_demand_stream_take_what_comes() {
+    let server = Server::with(Options::default());
+    let name = server.create("orders", None);
+    let large = "x".repeat(1000 << 10);
+    for _ in 0..3 {
+        server.put(&name, 0, &large).await;
+    }
+}
+
+#[tokio::test]
 async fn what_is_too_large_or_has_no_key_is_refused_as_a_whole() {
     let server = Server::new();
     let name = server.create("orders", Some(1));
