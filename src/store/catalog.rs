@@ -1,16 +1,18 @@
 //! What streams exist: small facts in a transactional database, kept in memory for reading.
 //!
-//! Here: media streams. `records`: record streams and queues, by the facts in `record_facts`.
+//! Here: media streams. `records`: record streams and queues, by the facts in `record_facts`;
+//! `known_records`: those that a database has. `shards`: which streams of the log they own.
 
 mod as_json;
+mod known_records;
 mod record_facts;
 mod records;
 
+pub(super) use known_records::{KnownRecords, SalvagedRecords};
 pub use record_facts::{
     CapacityMode, Closed, ConsumerInfo, Distribution, QueueInfo, QueueStart, RecordStreamInfo,
     ShardInfo,
 };
-pub(super) use records::KnownRecords;
 pub use records::{LogIds, RecordCatalog};
 
 pub(super) mod shards;

@@ -24,13 +24,13 @@ use crate::types::{ProducerTimestamp, StreamId, StreamName};
 /// What was found.
 #[derive(Clone, Debug, Default)]
 pub struct CheckReport {
-    /// Streams that the catalog knows.
+    /// Streams that the catalog knows, of media and of records.
     pub streams: usize,
     /// Segment files that hold a part of the log.
     pub segments: usize,
     /// Bytes that were read.
     pub bytes: u64,
-    /// Whole fragments of streams that exist; with those that have expired and whose space was not
+    /// Whole fragments of streams that exist, and runs of records; with those that have expired and whose space was not
     /// used again yet.
     pub fragments: u64,
     /// What is damaged. Empty in a sound store.
@@ -190,7 +190,7 @@ pub(super) fn check_on(
     let mut ledger = ledger::Ledger::default();
     let walked = walk::walk(disk, &mut ledger, progress)?;
     let mut report = CheckReport {
-        streams: catalog.streams.len(),
+        streams: catalog.streams.len() + catalog.records.len(),
         segments: walked.segments,
         bytes: walked.bytes,
         ..CheckReport::default()

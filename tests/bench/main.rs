@@ -5,6 +5,7 @@
 
 mod expiry;
 mod ingest;
+mod limits;
 mod load;
 mod log_designs;
 mod media;
@@ -29,6 +30,7 @@ const BENCHES: &[Bench] = &[
     ("store-append", "the store alone: durable ingest and acknowledgements", store_append::run),
     ("scale", "the index with a month of fragments: open, memory, queries, rebuild", scale::run),
     ("expiry", "PERSISTED acks while a million fragments expire / without", expiry::run),
+    ("limits", "what a full-speed ingest exceeds the limits of space by", limits::run),
     ("log-designs", "ways to make many small appends durable", log_designs::run),
 ];
 

@@ -7,12 +7,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use redb::{ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{ReadableTable, TableDefinition, WriteTransaction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::super::locked;
 use super::super::records::{ShardRetention, Shards};
+use super::known_records::KnownRecords;
 use super::record_facts::{QueueInfo, RecordStreamInfo};
 use super::shards::{ShardChanges, change_shards};
 use super::{COUNTERS, CatalogError, NEXT_ID, corrupted, database};
@@ -36,9 +37,11 @@ impl LogIds {
 }
 
 /// A kind of thing in the catalog.
-trait Facts: Clone + Serialize + DeserializeOwned {
+pub trait Facts: Clone + Serialize + DeserializeOwned {
+    /// Its table: ids and JSON.
     const TABLE: TableDefinition<'static, u32, &'static [u8]>;
 
+    /// Its key in there.
     fn id(&self) -> StreamId;
 
     /// The logs that it has, and how long each keeps its records.
@@ -67,29 +70,6 @@ impl Facts for QueueInfo {
 
     fn logs(&self) -> BTreeMap<StreamId, ShardRetention> {
         BTreeMap::from([(self.id, ShardRetention::UntilTrimmed)])
-    }
-}
-
-/// What record streams and queues a database has.
-#[derive(Debug, Default)]
-pub struct KnownRecords {
-    streams: Vec<RecordStreamInfo>,
-    queues: Vec<QueueInfo>,
-}
-
-impl KnownRecords {
-    /// Reads a database, which may be a new one.
-    pub fn load(database: &redb::Database) -> Result<Self, CatalogError> {
-        let read = || -> Result<Self, redb::Error> {
-            // Also makes the tables of a new database.
-            let change = database.begin_write()?;
-            change.open_table(RECORD_STREAMS)?;
-            change.open_table(RECORD_QUEUES)?;
-            change.commit()?;
-            let tables = database.begin_read()?;
-            Ok(Self { streams: read_all(&tables)?, queues: read_all(&tables)? })
-        };
-        read().map_err(super::database)
     }
 }
 
@@ -317,14 +297,4 @@ fn store<T: Facts>(change: &WriteTransaction, facts: &T, next_id: u32) -> Result
     let row = serde_json::to_vec(facts).map_err(corrupted)?;
     change.open_table(T::TABLE)?.insert(facts.id().0, &*row)?;
     Ok(())
-}
-
-fn read_all<T: Facts>(tables: &redb::ReadTransaction) -> Result<Vec<T>, redb::Error> {
-    let table = tables.open_table(T::TABLE)?;
-    let mut all = Vec::new();
-    for row in table.iter()? {
-        let (_, facts) = row?;
-        all.push(serde_json::from_slice(facts.value()).map_err(corrupted)?);
-    }
-    Ok(all)
 }

@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use super::catalog::ReadCatalog;
+use super::catalog::{LostStream, ReadCatalog};
 use super::walk::Visitor;
 use super::{CheckReport, Damage, LostMedia, Note, Range};
 use crate::store::log::entry::{FragmentEntry, Header, Kind, Lsn, StateRecord};
-use crate::types::{Millis, ProducerTimestamp, StreamId};
+use crate::types::{Millis, ProducerTimestamp, ServerTimestamp, StreamId};
 
 /// All streams that the log mentions.
 #[derive(Debug, Default)]
@@ -22,7 +22,9 @@ struct Account {
     /// Whole fragments, by counter.
     fragments: u64,
     /// The earliest server time, for a stream about which nothing else is known.
-    created_ms: Option<i64>,
+    created: Option<ServerTimestamp>,
+    /// Whether its fragments are runs of records.
+    records: bool,
     keep_from: u64,
     expected: Expected,
     lost: Vec<Lost>,
@@ -86,8 +88,8 @@ impl Account {
     fn fragment(&mut self, header: &Header, entry: &FragmentEntry, whole: bool) {
         let (counter, server) = (entry.number.counter(), entry.number.server_timestamp());
         let end = entry.producer.plus(Millis(u64::from(entry.duration_ms)));
-        self.created_ms =
-            Some(self.created_ms.map_or(server.as_millis(), |ms| ms.min(server.as_millis())));
+        self.created = Some(self.created.map_or(server, |created| created.min(server)));
+        self.records = is_run(entry);
         if let Some(sequence) = entry.sequence {
             self.miss_before(sequence, entry.producer, header.lsn);
             if let Some(gap) = self.expected.gap.and_then(|gap| self.lost.get_mut(gap)) {
@@ -153,26 +155,30 @@ impl Account {
 
 impl Ledger {
     /// The streams that the catalog should know, with their fragments and when they began.
-    pub fn lost_streams(&self, catalog: &ReadCatalog) -> BTreeMap<StreamId, (u64, i64)> {
+    pub fn lost_streams(&self, catalog: &ReadCatalog) -> BTreeMap<StreamId, LostStream> {
         let lost = self.streams.iter().filter(|(id, account)| {
             catalog.has_lost(**id) && (account.fragments > 0 || !account.lost.is_empty())
         });
-        lost.map(|(id, account)| (*id, (account.fragments, account.created_ms.unwrap_or(0))))
-            .collect()
+        let facts = |account: &Account| LostStream {
+            fragments: account.fragments,
+            created: account.created.unwrap_or_default(),
+            records: account.records,
+        };
+        lost.map(|(id, account)| (*id, facts(account))).collect()
     }
 
     /// Adds what is missing to a report.
     pub fn tell(
         &self,
         catalog: &ReadCatalog,
-        lost_streams: &BTreeMap<StreamId, (u64, i64)>,
+        lost_streams: &BTreeMap<StreamId, LostStream>,
         set_aside: &[Range],
         report: &mut CheckReport,
     ) {
         let (mut orphans, mut orphaned) = (0, 0);
         for (id, account) in &self.streams {
-            let name = catalog.streams.get(id).map(|info| info.name().clone());
-            if name.is_none() && !lost_streams.contains_key(id) {
+            let name = catalog.name_of(*id);
+            if !catalog.knows(*id) && !lost_streams.contains_key(id) {
                 orphans += usize::from(account.fragments > 0);
                 orphaned += account.fragments;
                 continue;
@@ -196,12 +202,18 @@ impl Ledger {
 
     /// Where in the log fragments are missing for which nothing could be set aside yet.
     pub fn missing_ranges(&self, catalog: &ReadCatalog, set_aside: &[Range]) -> Vec<Range> {
-        let known = |id| catalog.streams.contains_key(id) || catalog.has_lost(*id);
+        let known = |id: &StreamId| catalog.knows(*id) || catalog.has_lost(*id);
         let known = self.streams.iter().filter(|(id, _)| known(id));
         let lost = known.flat_map(|(_, account)| account.unexpired());
         let lost = lost.filter(|lost| !lost.altered && !is_set_aside(lost, set_aside));
         lost.map(|lost| lost.range.clone()).collect()
     }
+}
+
+/// Runs have neither head nor trailer nor length, and no place in a live playlist.
+fn is_run(entry: &FragmentEntry) -> bool {
+    let media = u64::from(entry.head_len) + u64::from(entry.trailer_len);
+    media + u64::from(entry.duration_ms) == 0 && entry.sequence.is_none() && entry.breaks > 0
 }
 
 fn is_set_aside(lost: &Lost, set_aside: &[Range]) -> bool {

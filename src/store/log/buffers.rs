@@ -1,4 +1,4 @@
-//! Buffers for reading that are used again: a fresh one of a fragment's size costs as much for its
+//! What reads share: a turn at the device, and buffers that are used again: a fresh one of a fragment's size costs as much for its
 //! zeros and page faults as for what is read into it, while the one that came back last may still
 //! be in the processor's cache.
 
@@ -6,6 +6,7 @@ use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::store::locked;
 
@@ -14,10 +15,21 @@ const MAX_KEPT_BYTES: usize = 8 << 20;
 /// Buffers are this long, or a multiple of it.
 const GRAIN: usize = 64 << 10;
 
+/// Reads of what is not in memory that the device has at once. A sync waits behind all that it was
+/// given before, so readers of old data take turns, and producers never wait for more than these.
+const DEVICE_READS: usize = 1;
+
 /// The buffers that nobody uses.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Buffers {
     free: Mutex<Free>,
+    device: Arc<Semaphore>,
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        Self { free: Mutex::default(), device: Arc::new(Semaphore::new(DEVICE_READS)) }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -41,6 +53,12 @@ impl Buffers {
         let bytes = self.free().take(len);
         let bytes = bytes.unwrap_or_else(|| vec![0; len.next_multiple_of(GRAIN)].into());
         Buffer { bytes, len, home: self.clone() }
+    }
+
+    /// Waits for a turn at the device.
+    pub async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        // Nobody closes it.
+        self.device.clone().acquire_owned().await.ok()
     }
 
     fn free(&self) -> MutexGuard<'_, Free> {

@@ -43,8 +43,13 @@ impl Place {
         if self.segment.file.file.read_cached_at(buffer.bytes_mut(), self.offset) {
             return Ok(buffer.freeze());
         }
+        let turn = self.buffers.turn().await;
         let place = self.clone();
-        let read = move || place.read_into(buffer);
+        let read = move || {
+            // It lasts as long as the read, also when nobody waits for that any more.
+            let _turn = turn;
+            place.read_into(buffer)
+        };
         tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
     }
 

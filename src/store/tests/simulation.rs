@@ -1,9 +1,11 @@
-//! The whole store on one thread, under a schedule that a seed decides: producers, readers,
-//! retention, deletions, faults of the disk, crashes and damage. The same seed gives the same run.
+//! The whole store on one thread, under a schedule that a seed decides: producers of fragments and
+//! of records, readers, retention, deletions, faults of the disk, crashes and damage. The same seed
+//! gives the same run.
 //!
 //! `KINORA_SEED=17 cargo test --lib simulation` runs one seed; `KINORA_SEEDS=10000` that many.
 
 mod model;
+mod shards;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -16,14 +18,16 @@ use crate::store::commit::Batch;
 use crate::store::disk::{Disk, Faults};
 use crate::store::log::prepare;
 use model::Slot;
+use shards::ShardSlot;
 
 /// Seeds of a run that does not say how many.
 const SEEDS: u64 = 300;
 const NAMES: [&str; 3] = ["front", "back", "yard"];
+const SHARDS: usize = 2;
 const SEGMENT_BYTES: u64 = 32 << 10;
 
 #[test]
-fn whatever_happens_acknowledged_fragments_stay_and_no_others_appear() {
+fn whatever_happens_what_was_acknowledged_stays_and_nothing_else_appears() {
     for seed in seeds() {
         let run = catch_unwind(AssertUnwindSafe(|| Simulation::new(seed).run()));
         if let Err(panic) = run {
@@ -52,6 +56,7 @@ struct Simulation {
     disk: MemoryDisk,
     clock: Clock,
     slots: Vec<Slot>,
+    shards: Vec<ShardSlot>,
     /// Bits that were flipped on the disk.
     flipped: usize,
     /// Whether writes were made to fail.
@@ -60,6 +65,8 @@ struct Simulation {
     was_full: bool,
     /// What the segments of the life that is running may take.
     quota: Option<u64>,
+    /// Whether writing ended with an expiry that the log was not told of.
+    unlogged_expiry: bool,
     /// A digest of all that was seen.
     trace: u64,
 }
@@ -81,6 +88,7 @@ impl Life {
 impl Simulation {
     fn new(seed: u64) -> Self {
         let slots = NAMES.into_iter().map(Slot::new).collect();
+        let shards = (0..SHARDS).map(|_| ShardSlot::new()).collect();
         let (disk, clock) = (MemoryDisk::new(), clock());
         // Reads then need no thread and no runtime.
         disk.set_cached(true);
@@ -89,10 +97,12 @@ impl Simulation {
             disk,
             clock,
             slots,
+            shards,
             flipped: 0,
             failed_write: false,
             was_full: false,
             quota: None,
+            unlogged_expiry: false,
             trace: 0,
         }
     }
@@ -142,6 +152,9 @@ impl Simulation {
             slot.opened(&store);
             lost += slot.check_opened(self.flipped > 0, excused);
         }
+        for shard in &mut self.shards {
+            shard.opened(&store, self.flipped > 0);
+        }
         assert!(lost <= self.flipped, "{lost} fragments are lost by {} bits", self.flipped);
         self.note(report.fragments);
         Life { store, work }
@@ -157,6 +170,7 @@ impl Simulation {
             // Little stays in memory, and nothing but the schedule moves it.
             index_recent: 8,
             index_batch: usize::MAX,
+            record_cache_bytes: 60_000,
             ..Options::default()
         };
         // Nothing is to depend on how fast this machine is.
@@ -181,11 +195,11 @@ impl Simulation {
         self.note(report.fragments);
     }
 
-    /// Whether fragments may be missing between others: damage took them, or they expired. On a full
-    /// disk expired segments are freed though there is no room to log the expiry; after a crash what
-    /// else had expired is back, with gaps.
+    /// Whether fragments may be missing between others: damage took them, or they expired. On a disk
+    /// that is full or fails, expired segments are freed though the expiry is not in the log; after a
+    /// crash what else had expired is back, with gaps.
     fn excused(&self) -> bool {
-        self.flipped > 0 || self.was_full
+        self.flipped > 0 || self.was_full || self.unlogged_expiry
     }
 
     fn set_fault(&mut self) {
@@ -203,6 +217,9 @@ impl Simulation {
 
     /// One thing that somebody does.
     fn act(&mut self, life: &mut Life) {
+        if self.random.below(3) == 0 {
+            return self.act_on_shard(life);
+        }
         let which = self.random.below(NAMES.len() as u64) as usize;
         let excused = self.excused();
         let (random, slot) = (&mut self.random, &mut self.slots[which]);
@@ -230,12 +247,33 @@ impl Simulation {
         }
     }
 
+    /// One thing that somebody does with records.
+    fn act_on_shard(&mut self, life: &mut Life) {
+        let which = self.random.below(SHARDS as u64) as usize;
+        let damaged = self.flipped > 0;
+        let (random, shard) = (&mut self.random, &mut self.shards[which]);
+        match random.below(100) {
+            0..45 => shard.append(random, &life.store),
+            45..60 => {
+                self.commit(life);
+            }
+            60..85 => shard.read(random, damaged),
+            85..95 => shard.check(damaged),
+            95..98 => shard.set_retention(&life.store, 1 + random.below(2) as u32),
+            98 => shard.delete(&life.store),
+            _ => {}
+        }
+    }
+
     /// What the commit thread does when it gets its turn.
     fn commit(&mut self, life: &mut Life) -> bool {
         let worked = life.work.step();
         let mut seen = 0;
         for slot in &mut self.slots {
             seen += slot.take_outcomes(&life.store);
+        }
+        for shard in &mut self.shards {
+            seen = seen.wrapping_add(shard.take_outcomes(&life.store));
         }
         self.note(seen);
         worked
@@ -249,6 +287,7 @@ impl Simulation {
         for slot in &mut self.slots {
             slot.expire(now);
         }
+        self.shards.iter_mut().for_each(|shard| shard.expire(now));
         std::thread::scope(|scope| {
             let store = &life.store;
             let retention = scope.spawn(|| {
@@ -265,13 +304,16 @@ impl Simulation {
         if life.store.space().evicted > 0 {
             self.evicted();
         }
+        self.unlogged_expiry |= life.store.poisoned().is_some();
         self.note(life.store.used_bytes());
     }
 
     /// The quota took fragments: none that is younger than one that is there, and no pinned one.
     fn evicted(&mut self) {
-        let gone = self.slots.iter_mut().filter_map(Slot::evicted).max();
-        let oldest = self.slots.iter().filter_map(Slot::oldest_unpinned).min();
+        let records = self.shards.iter_mut().filter_map(ShardSlot::evicted);
+        let gone = self.slots.iter_mut().filter_map(Slot::evicted).chain(records).max();
+        let records = self.shards.iter().filter_map(ShardSlot::oldest);
+        let oldest = self.slots.iter().filter_map(Slot::oldest_unpinned).chain(records).min();
         assert!(gone.is_none() || oldest.is_none() || gone < oldest, "{gone:?} {oldest:?}");
     }
 
@@ -282,10 +324,12 @@ impl Simulation {
         for slot in &mut self.slots {
             slot.check(excused);
         }
+        self.shards.iter().for_each(|shard| shard.check(self.flipped > 0));
         let kind = self.random.below(4);
         if kind == 0 && life.store.poisoned().is_none() {
             self.slots.iter_mut().for_each(Slot::let_go);
             while self.commit(&mut life) {}
+            self.shards.iter_mut().for_each(ShardSlot::let_go);
             life.store.close();
             life.work.finish();
             drop(life.store);
@@ -301,6 +345,7 @@ impl Simulation {
             _ => self.disk.crash(|| random.below(2) == 0),
         };
         self.slots.iter_mut().for_each(Slot::crashed);
+        self.shards.iter_mut().for_each(ShardSlot::crashed);
         drop(life);
         self.disk = disk;
     }
