@@ -54,9 +54,9 @@ impl ConsumerBacklog {
 
 impl RecordStreams {
     /// What a stream keeps, and how far its consumers are. A consumer has read what was pushed to
-    /// it, and what a subscription of its own passed over by where it began; one that has not
-    /// subscribed to a shard since the server's start has before it what arrived since it was
-    /// registered.
+    /// it, and what a subscription of its own passed over by where it began; one that never
+    /// subscribed to a shard has before it what arrived since it was registered. After a crash it
+    /// may be shown further behind than it is, by what it read since [`RecordStreams::tidy`].
     pub fn backlog(&self, stream: &StreamName) -> Result<StreamBacklog, RecordsError> {
         let (info, live) = self.live(stream)?;
         let shards: Vec<_> =

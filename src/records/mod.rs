@@ -115,12 +115,11 @@ impl Default for Options {
 impl RecordStreams {
     /// The record streams of a store.
     pub fn new(store: Arc<Store>, clock: Clock, options: Options) -> Self {
-        Self {
-            store,
-            clock,
-            options,
-            live: DashMap::new(),
-            subscriptions: Subscriptions::default(),
-        }
+        let subscriptions = Subscriptions::load(store.record_catalog()).unwrap_or_else(|error| {
+            // Nothing but the backlog that is shown goes by it.
+            tracing::warn!(%error, "how far consumers are is not known");
+            Subscriptions::default()
+        });
+        Self { store, clock, options, live: DashMap::new(), subscriptions }
     }
 }

@@ -280,7 +280,8 @@ impl RecordStreams {
         })
     }
 
-    /// Drops shards whose records have all expired. To be called now and then. Blocks.
+    /// Drops shards whose records have all expired, and stores how far consumers are. To be called
+    /// now and then. Blocks.
     pub fn tidy(&self) -> Result<(), RecordsError> {
         let now = self.clock.now();
         let catalog = self.store.record_catalog();
@@ -298,13 +299,7 @@ impl RecordStreams {
                 }
             }
         }
-        self.subscriptions.keep(|stream, consumer, shard| {
-            catalog.stream_by_id(stream).is_some_and(|info| {
-                let known = info.consumers.iter().any(|other| other.name == consumer);
-                known && info.shard(shard).is_some()
-            })
-        });
-        Ok(())
+        Ok(self.subscriptions.store(catalog)?)
     }
 
     /// Changes a stream's facts.

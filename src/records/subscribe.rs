@@ -1,6 +1,7 @@
 //! SubscribeToShard: records are pushed to a consumer as they become durable.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -13,7 +14,7 @@ use super::live::LiveShard;
 use super::read::{ChildShard, Found, Record};
 use super::sequence::SequenceNumber;
 use super::{RecordStreams, RecordsError};
-use crate::store::ReadLimit;
+use crate::store::{CatalogError, ConsumerPositions, ReadLimit, RecordCatalog};
 use crate::types::{Millis, ServerTimestamp, ShardId, StreamId, StreamName};
 
 /// A consumer that subscribes again takes over from its earlier subscription, but not before that
@@ -56,8 +57,10 @@ type Key = (StreamId, String, ShardId);
 #[derive(Default)]
 pub struct Subscriptions {
     open: DashMap<Key, Open>,
-    /// The index that each consumer was given next, of each shard.
+    /// The index that each consumer gets next, of each shard.
     positions: DashMap<Key, u64>,
+    /// What of that is stored. Held while it is being stored.
+    stored: Mutex<BTreeMap<StreamId, ConsumerPositions>>,
 }
 
 struct Open {
@@ -72,9 +75,39 @@ impl Subscriptions {
         self.positions.get(&(stream, consumer.to_owned(), shard)).map(|next| *next)
     }
 
-    /// Forgets the positions of consumers and shards that are gone.
-    pub fn keep(&self, is_there: impl Fn(StreamId, &str, ShardId) -> bool) {
-        self.positions.retain(|(stream, consumer, shard), _| is_there(*stream, consumer, *shard));
+    /// Without open ones; how far consumers are, as the catalog has it.
+    pub fn load(catalog: &RecordCatalog) -> Result<Self, CatalogError> {
+        let stored = catalog.positions()?;
+        let positions = stored.iter().flat_map(|(stream, ConsumerPositions(consumers))| {
+            consumers.iter().flat_map(|(consumer, shards)| {
+                let key = |shard: &u32| (*stream, consumer.clone(), ShardId(*shard));
+                shards.iter().map(move |(shard, next)| (key(shard), *next))
+            })
+        });
+        let positions = positions.collect();
+        Ok(Self { open: DashMap::new(), positions, stored: Mutex::new(stored) })
+    }
+
+    /// Forgets how far those were who are gone, and stores the rest where it has changed. Blocks.
+    pub fn store(&self, catalog: &RecordCatalog) -> Result<(), CatalogError> {
+        self.positions.retain(|(stream, consumer, shard), _| {
+            catalog.stream_by_id(*stream).is_some_and(|info| {
+                let known = info.consumers.iter().any(|other| other.name == *consumer);
+                known && info.shard(*shard).is_some()
+            })
+        });
+        let mut now = BTreeMap::<_, ConsumerPositions>::new();
+        for position in &self.positions {
+            let (stream, consumer, shard) = position.key();
+            let ConsumerPositions(consumers) = now.entry(*stream).or_default();
+            consumers.entry(consumer.clone()).or_default().insert(shard.0, *position.value());
+        }
+        let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        if *stored != now {
+            catalog.store_positions(&now)?;
+            *stored = now;
+        }
+        Ok(())
     }
 
     /// Begins a subscription, ending the one before; `None` when that is too young.
@@ -221,12 +254,14 @@ impl Subscription {
     }
 
     fn keepalive(&self) -> Push {
-        let next = self.shard.log.after(self.next.saturating_sub(1));
+        // Only the rate keeps a consumer from what is there.
+        let waiting = self.next < self.shard.next();
+        let oldest = waiting.then(|| self.shard.log.after(self.next.saturating_sub(1)).oldest);
         let now = self.streams.clock.now();
         Push {
             records: Vec::new(),
             continuation: Some(self.continuation()),
-            behind: next.oldest.map_or(Millis(0), |oldest| now.since(oldest)),
+            behind: oldest.flatten().map_or(Millis(0), |oldest| now.since(oldest)),
             children: Vec::new(),
         }
     }

@@ -10,8 +10,8 @@ mod records;
 
 pub(super) use known_records::{KnownRecords, SalvagedRecords};
 pub use record_facts::{
-    CapacityMode, Closed, ConsumerInfo, Distribution, QueueInfo, QueueStart, RecordStreamInfo,
-    ShardInfo,
+    CapacityMode, Closed, ConsumerInfo, ConsumerPositions, Distribution, QueueInfo, QueueStart,
+    RecordStreamInfo, ShardInfo,
 };
 pub use records::{LogIds, RecordCatalog};
 

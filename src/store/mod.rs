@@ -43,8 +43,8 @@ mod twin;
 mod tests;
 
 pub use catalog::{
-    CapacityMode, Closed, ConsumerInfo, Distribution, LogIds, QueueInfo, QueueStart, RecordCatalog,
-    RecordStreamInfo, ShardInfo,
+    CapacityMode, Closed, ConsumerInfo, ConsumerPositions, Distribution, LogIds, QueueInfo,
+    QueueStart, RecordCatalog, RecordStreamInfo, ShardInfo,
 };
 pub use catalog::{Catalog, CatalogError, MAX_PINS, NewStream, Pin, StreamInfo, StreamStatus};
 pub use cursor::{Cursor, FragmentReader};

@@ -29,7 +29,7 @@ impl Call {
         name: Option<&str>,
         arn: Option<&str>,
     ) -> Result<StreamName, Failure> {
-        let named = name.map(|name| parse_name(name)).transpose()?;
+        let named = name.map(parse_name).transpose()?;
         let by_arn = arn.map(|arn| self.stream_of_arn(arn)).transpose()?;
         match (named, by_arn) {
             (Some(name), Some(other)) if name != other => {

@@ -37,4 +37,14 @@ async fn backlog_is_what_a_consumer_was_not_given_yet() {
     assert_eq!(behind(), 0);
     server.put(&stream, 0, "later").await;
     assert_eq!(behind(), 1);
+
+    drop(subscription);
+    server.blocking(|streams| streams.tidy()).await.expect("it is stored");
+    let server = server.restart();
+    let backlog = server.streams.backlog(&stream).expect("it is told");
+    assert_eq!(backlog.consumers[0].total().records, 1, "also after a restart");
+    let gone = consumer.clone();
+    server.blocking(move |streams| streams.deregister_consumer(&gone)).await.expect("gone");
+    server.blocking(|streams| streams.tidy()).await.expect("it is stored");
+    assert!(server.streams.store.record_catalog().positions().expect("readable").is_empty());
 }

@@ -7,7 +7,7 @@ use redb::{
 };
 
 use super::record_facts::{CapacityMode, Distribution, QueueInfo, RecordStreamInfo, ShardInfo};
-use super::records::Facts;
+use super::records::{Facts, RECORD_POSITIONS};
 use super::shards::SHARDS;
 use super::{CatalogError, corrupted};
 use crate::types::{HashRange, ServerTimestamp, ShardId, StreamId, StreamName};
@@ -32,6 +32,7 @@ impl KnownRecords {
             let change = database.begin_write()?;
             change.open_table(RecordStreamInfo::TABLE)?;
             change.open_table(QueueInfo::TABLE)?;
+            change.open_table(RECORD_POSITIONS)?;
             change.commit()?;
             let mut damage = None;
             let known = Self::read(&database.begin_read()?, &mut damage)?;

@@ -117,6 +117,11 @@ pub struct ConsumerInfo {
     pub policy: Option<String>,
 }
 
+/// How far the consumers of a stream have come: for each, by name, the index that it gets next of
+/// each shard.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsumerPositions(pub BTreeMap<String, BTreeMap<u32, u64>>);
+
 /// A queue's facts at one moment. Fields may be added, with `serde(default)`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueInfo {

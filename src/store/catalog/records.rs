@@ -7,14 +7,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use redb::{ReadableTable, TableDefinition, WriteTransaction};
+use redb::{ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::super::locked;
 use super::super::records::{ShardRetention, Shards};
 use super::known_records::KnownRecords;
-use super::record_facts::{QueueInfo, RecordStreamInfo};
+use super::record_facts::{ConsumerPositions, QueueInfo, RecordStreamInfo};
 use super::shards::{ShardChanges, change_shards};
 use super::{COUNTERS, CatalogError, NEXT_ID, corrupted, database};
 use crate::types::{StreamId, StreamName};
@@ -23,6 +23,10 @@ use crate::types::{StreamId, StreamName};
 const RECORD_STREAMS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("record_streams");
 /// A queue's id and its facts as JSON.
 const RECORD_QUEUES: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("record_queues");
+
+/// A record stream's id and how far its consumers are, as JSON.
+pub const RECORD_POSITIONS: TableDefinition<'_, u32, &[u8]> =
+    TableDefinition::new("record_positions");
 
 /// Gives ids out of the counter of all logs, inside one change of the catalog.
 #[derive(Debug)]
@@ -233,6 +237,41 @@ impl RecordCatalog {
         self.remove(&*info)?;
         self.publish(|memory| memory.queues.remove(&id));
         Ok(())
+    }
+
+    /// How far consumers are, as it was stored last.
+    pub fn positions(&self) -> Result<BTreeMap<StreamId, ConsumerPositions>, CatalogError> {
+        let read = || -> Result<_, redb::Error> {
+            let table = self.database.begin_read()?.open_table(RECORD_POSITIONS)?;
+            let mut all = BTreeMap::new();
+            for row in table.iter()? {
+                let (id, positions) = row?;
+                let positions = serde_json::from_slice(positions.value()).map_err(corrupted)?;
+                all.insert(StreamId(id.value()), positions);
+            }
+            Ok(all)
+        };
+        read().map_err(database)
+    }
+
+    /// Stores how far consumers are, in place of what was stored before. Blocks for one sync.
+    pub fn store_positions(
+        &self,
+        positions: &BTreeMap<StreamId, ConsumerPositions>,
+    ) -> Result<(), CatalogError> {
+        let write = || -> Result<(), redb::Error> {
+            let change = self.database.begin_write()?;
+            {
+                let mut table = change.open_table(RECORD_POSITIONS)?;
+                table.retain(|id, _| positions.contains_key(&StreamId(id)))?;
+                for (id, positions) in positions {
+                    let row = serde_json::to_vec(positions).map_err(corrupted)?;
+                    table.insert(id.0, &*row)?;
+                }
+            }
+            Ok(change.commit()?)
+        };
+        write().map_err(database)
     }
 
     /// Writes what `make` makes, and lets the logs follow from those that `before` had.

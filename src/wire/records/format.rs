@@ -3,6 +3,8 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+/// The most characters that are told of why a body is unreadable: it may quote what it found.
+const MAX_REASON_CHARS: usize = 300;
 /// CBOR's major type of maps, in the upper three bits of the first byte.
 const CBOR_MAP: u8 = 5;
 
@@ -67,7 +69,7 @@ fn read_json<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Unreadable
         [] => Ok(T::default()),
         // An array would be read as the members in their order.
         [first, ..] if *first != b'{' => Err(Unreadable("not a JSON object".to_owned())),
-        object => serde_json::from_slice(object).map_err(|error| Unreadable(error.to_string())),
+        object => serde_json::from_slice(object).map_err(unreadable),
     }
 }
 
@@ -76,8 +78,7 @@ fn read_cbor<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Unreadable
         [] => Ok(T::default()),
         [first, ..] if first >> 5 != CBOR_MAP => Err(Unreadable("not a CBOR map".to_owned())),
         mut map => {
-            let shape = ciborium::from_reader(&mut map);
-            let shape = shape.map_err(|error| Unreadable(error.to_string()))?;
+            let shape = ciborium::from_reader(&mut map).map_err(unreadable)?;
             if map.is_empty() {
                 Ok(shape)
             } else {
@@ -85,4 +86,8 @@ fn read_cbor<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Unreadable
             }
         }
     }
+}
+
+fn unreadable(error: impl std::fmt::Display) -> Unreadable {
+    Unreadable(error.to_string().chars().take(MAX_REASON_CHARS).collect())
 }

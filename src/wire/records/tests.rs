@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::consumers::{StartingPosition, SubscribeToShardInput};
 use super::data::*;
 use super::rule::problems;
-use super::streams::{CreateStreamInput, StreamModeDetails, StreamRef};
+use super::streams::{CreateStreamInput, ListStreamsInput, StreamModeDetails, StreamRef};
 use super::tags::{AddTagsToStreamInput, RemoveTagsFromStreamInput};
 use super::*;
 use crate::types::ServerTimestamp;
@@ -84,6 +84,14 @@ fn bodies_of_another_form_are_refused() {
     for format in [Format::Json, Format::Cbor] {
         assert_eq!(format.read(b""), Ok(PutRecordInput::default()));
     }
+}
+
+#[test]
+fn reason_does_not_repeat_a_whole_body() {
+    let body = format!("{{\"Limit\": \"{}\"}}", "x".repeat(1 << 20));
+    let error = Format::Json.read::<ListStreamsInput>(body.as_bytes()).expect_err("a text");
+    assert!(error.to_string().starts_with("invalid type: string \"xxx"), "{error}");
+    assert!(error.to_string().len() <= 300);
 }
 
 /// A length that promises more than comes must not be believed.
