@@ -2,7 +2,8 @@
 //!
 //! The names follow the CloudWatch metrics of KVS (`PutMedia.IncomingBytes` is
 //! `kinora_put_media_incoming_bytes_total`) where there is one. Values are totals of the server:
-//! a label per stream would grow without bound.
+//! a label per stream would grow without bound. What shards, consumers and queues have before them
+//! is told with labels all the same, up to a bound; `api::records` looks it up when it is asked.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -16,6 +16,7 @@ use axum::Router;
 use bytes::BytesMut;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Chain, Join};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,6 +26,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::impatient::Impatient;
@@ -200,7 +202,6 @@ async fn serve(
 ) -> Result<(), Error> {
     let limits = &app.config.http;
     let writer = Impatient::new(writer, Duration::from_secs(limits.write_timeout_seconds));
-    let shutdown = app.shutdown.cancelled();
     match first {
         First::Upload(upload) => {
             Ok(upload::serve(upload, reader, writer, router, &app.clock).await?)
@@ -208,26 +209,27 @@ async fn serve(
         First::Http2(begin) => {
             let socket = TokioIo::new(joined(begin, reader, writer));
             let service = TowerToHyperService::new(router);
-            let connection = http_2(limits).serve_connection(socket, service);
-            let mut connection = pin!(connection);
-            tokio::select! {
-                ended = connection.as_mut() => return Ok(ended?),
-                () = shutdown => connection.as_mut().graceful_shutdown(),
-            }
-            Ok(connection.await?)
+            finish(http_2(limits).serve_connection(socket, service), &app.shutdown).await
         }
         First::Other(begin) => {
             let socket = TokioIo::new(joined(begin, reader, writer));
             let service = TowerToHyperService::new(router);
-            let connection = http_1(limits).serve_connection(socket, service);
-            let mut connection = pin!(connection);
-            tokio::select! {
-                ended = connection.as_mut() => return Ok(ended?),
-                () = shutdown => connection.as_mut().graceful_shutdown(),
-            }
-            Ok(connection.await?)
+            finish(http_1(limits).serve_connection(socket, service), &app.shutdown).await
         }
     }
+}
+
+/// Serves until the client goes, or until what is under way at the shutdown is done.
+async fn finish<C>(connection: C, shutdown: &CancellationToken) -> Result<(), Error>
+where
+    C: GracefulConnection<Error = hyper::Error>,
+{
+    let mut connection = pin!(connection);
+    tokio::select! {
+        ended = connection.as_mut() => return Ok(ended?),
+        () = shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    Ok(connection.await?)
 }
 
 /// A socket whose first bytes were read already.

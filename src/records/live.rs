@@ -62,6 +62,11 @@ impl Routing {
 }
 
 impl LiveShard {
+    /// The index behind the newest durable record.
+    pub fn next(&self) -> u64 {
+        *self.log.durable().borrow()
+    }
+
     /// What may be put.
     pub fn write_rate(&self) -> MutexGuard<'_, WriteRate> {
         self.write_rate.lock().unwrap_or_else(PoisonError::into_inner)

@@ -126,9 +126,14 @@ impl RecordStreams {
         // Before the records: what is read then is all that a shard that is closed will ever have.
         let info = self.info(stream)?;
         let now = self.clock.now();
-        let mut next = from.max(shard.log.seek(trim_horizon(&info, now)));
+        let horizon = trim_horizon(&info, now);
+        let mut next = from;
         let stored = loop {
             match shard.log.read_async(next, limit).await {
+                // Only then: the index is not asked for what is new.
+                Ok(stored) if stored.first().is_some_and(|first| first.arrival < horizon) => {
+                    next = shard.log.seek(horizon).max(next + 1);
+                }
                 Ok(stored) => break stored,
                 Err(store::RecordsError::Damaged { first, last }) => {
                     tracing::error!(%stream, shard = %shard.info.id, first, last, "damaged records");
@@ -142,7 +147,7 @@ impl RecordStreams {
         };
         let newest = stored.last().map(|record| (record.index, record.arrival));
         next = newest.map_or(next, |(index, _)| index + 1);
-        let tip = next >= shard.log.span().next;
+        let tip = next >= shard.next();
         let behind = newest.map_or(Millis(0), |(_, arrival)| now.since(arrival));
         let closed = info.shard(shard.info.id).and_then(|shard| shard.closed);
         let ended = closed.is_some_and(|closed| next >= closed.end);
@@ -184,7 +189,7 @@ impl RecordStreams {
         };
         Ok(match position {
             StartingPosition::TrimHorizon => shard.log.seek(trim_horizon(info, self.clock.now())),
-            StartingPosition::Latest => shard.log.span().next,
+            StartingPosition::Latest => shard.next(),
             StartingPosition::At(number) => own(number)?,
             StartingPosition::After(number) => own(number)?.saturating_add(1),
             StartingPosition::Timestamp(at) => shard.log.seek(at),

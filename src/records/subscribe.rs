@@ -254,12 +254,14 @@ impl Subscription {
     }
 
     fn keepalive(&self) -> Push {
-        let next = self.shard.log.after(self.next.saturating_sub(1));
+        // Only the rate keeps a consumer from what is there.
+        let waiting = self.next < self.shard.next();
+        let oldest = waiting.then(|| self.shard.log.after(self.next.saturating_sub(1)).oldest);
         let now = self.streams.clock.now();
         Push {
             records: Vec::new(),
             continuation: Some(self.continuation()),
-            behind: next.oldest.map_or(Millis(0), |oldest| now.since(oldest)),
+            behind: oldest.flatten().map_or(Millis(0), |oldest| now.since(oldest)),
             children: Vec::new(),
         }
     }

@@ -236,8 +236,8 @@ fn iterators_begin_where_they_are_asked_to() {
     let number = |kind: &str, number: &Value| json!({"ShardIteratorType": kind, "StartingSequenceNumber": number});
     assert_eq!(begin(kind("TRIM_HORIZON")), [first.clone(), second.clone()]);
     assert_eq!(begin(kind("LATEST")), Vec::<Value>::new());
-    assert_eq!(begin(number("AT_SEQUENCE_NUMBER", &second)), [second.clone()]);
-    assert_eq!(begin(number("AFTER_SEQUENCE_NUMBER", &first)), [second.clone()]);
+    assert_eq!(begin(number("AT_SEQUENCE_NUMBER", &second)), *std::slice::from_ref(&second));
+    assert_eq!(begin(number("AFTER_SEQUENCE_NUMBER", &first)), *std::slice::from_ref(&second));
     let past = json!({"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": 1.5});
     assert_eq!(begin(past), [first, second]);
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::error::Failure;
 use super::{Call, facts};
 use crate::records::ShardFilter;
-use crate::types::{ServerTimestamp, ShardId, StreamName};
+use crate::types::{ServerTimestamp, ShardId};
 use crate::wire::records::Timestamp;
 use crate::wire::records::shards::{self, ListShardsInput, ListShardsOutput};
 
@@ -18,7 +18,15 @@ struct Place {
     stream: String,
     created_ms: i64,
     after: u32,
-    filter: Option<(String, Option<u32>, Option<i64>)>,
+    filter: Option<Filter>,
+}
+
+/// A filter as it was asked for.
+#[derive(Serialize, Deserialize)]
+struct Filter {
+    kind: String,
+    shard: Option<u32>,
+    at_ms: Option<i64>,
 }
 
 /// A page of a stream's shards.
@@ -47,7 +55,7 @@ pub(super) async fn list_shards(
     if info.created.as_millis() != place.created_ms {
         return Err(call.no_stream(&name));
     }
-    let filter = place.filter.as_ref().map(|f| filter(&call, &name, f)).transpose()?;
+    let filter = place.filter.as_ref().map(Filter::checked).transpose()?;
     let page = records.shards(&name, filter, after, limit).map_err(|error| call.failure(error))?;
     let next_token = page.shards.last().filter(|_| page.more).map(|shard| {
         place.after = shard.id.0;
@@ -78,9 +86,12 @@ fn first(call: &Call, input: &ListShardsInput) -> Result<(Place, Option<ShardId>
     }
     let filter = input.shard_filter.as_ref().map(|filter| {
         let shards::ShardFilter { kind, shard_id, timestamp } = filter;
-        let id = shard_id.as_deref().map(|id| call.shard_id(&name, id)).transpose()?;
-        let at = timestamp.map(|Timestamp(at)| at.as_millis());
-        Ok::<_, Failure>((kind.clone().unwrap_or_default(), id.map(|id| id.0), at))
+        let shard = shard_id.as_deref().map(|id| call.shard_id(&name, id)).transpose()?;
+        Ok::<_, Failure>(Filter {
+            kind: kind.clone().unwrap_or_default(),
+            shard: shard.map(|ShardId(id)| id),
+            at_ms: timestamp.map(|Timestamp(at)| at.as_millis()),
+        })
     });
     let place = Place {
         stream: name.to_string(),
@@ -91,25 +102,25 @@ fn first(call: &Call, input: &ListShardsInput) -> Result<(Place, Option<ShardId>
     Ok((place, after))
 }
 
-fn filter(
-    _: &Call,
-    _: &StreamName,
-    (kind, shard, at): &(String, Option<u32>, Option<i64>),
-) -> Result<ShardFilter, Failure> {
-    let at = || {
-        let at = at.map(ServerTimestamp::from_millis);
-        at.ok_or_else(|| Failure::invalid(format!("Timestamp needs to be provided for {kind}.")))
-    };
-    let id = || {
-        let id = shard.map(ShardId);
-        id.ok_or_else(|| Failure::invalid(format!("ShardId needs to be provided for {kind}.")))
-    };
-    Ok(match kind.as_str() {
-        "AFTER_SHARD_ID" => ShardFilter::After(id()?),
-        "AT_TRIM_HORIZON" => ShardFilter::AtTrimHorizon,
-        "FROM_TRIM_HORIZON" => ShardFilter::FromTrimHorizon,
-        "AT_TIMESTAMP" => ShardFilter::AtTimestamp(at()?),
-        "FROM_TIMESTAMP" => ShardFilter::FromTimestamp(at()?),
-        _ => ShardFilter::AtLatest,
-    })
+impl Filter {
+    /// With what its kind needs.
+    fn checked(&self) -> Result<ShardFilter, Failure> {
+        let kind = &self.kind;
+        let at = || {
+            let at = self.at_ms.map(ServerTimestamp::from_millis);
+            at.ok_or_else(|| Failure::invalid(format!("A Timestamp is needed for {kind}.")))
+        };
+        let id = || {
+            let id = self.shard.map(ShardId);
+            id.ok_or_else(|| Failure::invalid(format!("A ShardId is needed for {kind}.")))
+        };
+        Ok(match kind.as_str() {
+            "AFTER_SHARD_ID" => ShardFilter::After(id()?),
+            "AT_TRIM_HORIZON" => ShardFilter::AtTrimHorizon,
+            "FROM_TRIM_HORIZON" => ShardFilter::FromTrimHorizon,
+            "AT_TIMESTAMP" => ShardFilter::AtTimestamp(at()?),
+            "FROM_TIMESTAMP" => ShardFilter::FromTimestamp(at()?),
+            _ => ShardFilter::AtLatest,
+        })
+    }
 }

@@ -43,6 +43,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -132,30 +133,51 @@ async fn call(call: Call, operation: &'static str, request: Request) -> Result<R
         None
     };
     let body = super::body::read_whole(body, limits.max_records_bytes, timeout).await?;
-    auth::verify_body(&app, &parts, presented, &body, SERVICE)?;
-    operations::dispatch(call, operation, &body).await
+    let (app, signed) = (call.app.clone(), body.clone());
+    let verify = move || auth::verify_body(&app, &parts, presented, &signed, SERVICE);
+    aside(body.len() > SMALL_BODY_BYTES, verify).await??;
+    operations::dispatch(call, operation, body).await
+}
+
+/// Does what takes long with a large body on another thread than the connection's, which serves others
+/// as well: subscriptions wait for milliseconds.
+async fn aside<T: Send + 'static>(
+    large: bool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    if large {
+        tokio::task::spawn_blocking(work).await.map_err(Failure::internal)
+    } else {
+        Ok(work())
+    }
 }
 
 impl Call {
     /// Reads the input, holds it against the model, and lets the operation answer.
     async fn answer<I, O, F>(
         self,
-        body: &[u8],
+        body: Bytes,
         operation: impl FnOnce(Self, I) -> F,
     ) -> Result<Response, Failure>
     where
-        I: DeserializeOwned + Default + Value,
+        I: DeserializeOwned + Default + Value + Send + 'static,
         O: Answer,
         F: Future<Output = Result<O, Failure>>,
     {
         let format = self.format;
-        let input: I = format.read(body).map_err(|error| {
-            Failure::new(Kind::Serialization, format!("The request body is not valid: {error}."))
-        })?;
-        if let Some(problems) = problems(&input) {
-            return Err(Failure::new(Kind::Validation, problems));
-        }
+        let input = aside(body.len() > SMALL_BODY_BYTES, move || read(format, &body)).await??;
         Ok(operation(self, input).await?.into_response(format))
+    }
+}
+
+/// The input, held against the model.
+fn read<I: DeserializeOwned + Default + Value>(format: Format, body: &[u8]) -> Result<I, Failure> {
+    let input: I = format.read(body).map_err(|error| {
+        Failure::new(Kind::Serialization, format!("The request body is not valid: {error}."))
+    })?;
+    match problems(&input) {
+        None => Ok(input),
+        Some(problems) => Err(Failure::new(Kind::Validation, problems)),
     }
 }
 

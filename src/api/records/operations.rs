@@ -2,6 +2,7 @@
 //! `OPERATIONS.md` is held to this one by a test.
 
 use axum::response::Response;
+use bytes::Bytes;
 
 use super::error::{Failure, Kind};
 use super::{
@@ -39,7 +40,7 @@ macro_rules! operations {
         pub(super) async fn dispatch(
             call: Call,
             name: &str,
-            body: &[u8],
+            body: Bytes,
         ) -> Result<Response, Failure> {
             match name {
                 $(stringify!($name) => Box::pin(call.answer(body, $handler)).await,)*

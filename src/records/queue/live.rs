@@ -245,7 +245,9 @@ impl Queue {
             let receipt = self.receipt(kind, handle)?;
             Ok(state.set_visibility(receipt, millis(*visibility), now, events)?)
         };
-        self.change(entries.len(), set_visibility).await
+        let outcomes = self.change(entries.len(), set_visibility).await;
+        self.freed.notify_waiters();
+        outcomes
     }
 
     /// Puts dead letters back among the others; the outcomes in the order of the handles.
@@ -257,7 +259,9 @@ impl Queue {
             let receipt = self.receipt(Kind::Dead, &handles[at])?;
             state.restore(receipt, events).map_err(EntryError::from)
         };
-        self.change(handles.len(), restore).await
+        let outcomes = self.change(handles.len(), restore).await;
+        self.freed.notify_waiters();
+        outcomes
     }
 
     /// Makes changes, all of them durable with one append.
@@ -275,7 +279,6 @@ impl Queue {
                 (0..count).map(|at| change(&mut inner.state, at, &mut events)).collect();
             (outcomes, inner.commit(&events))
         };
-        self.freed.notify_waiters();
         if let Err(error) = durable(append).await {
             for outcome in outcomes.iter_mut().filter(|outcome| outcome.is_ok()) {
                 *outcome = Err(EntryError::NotStored(error.clone()));

@@ -241,11 +241,7 @@ impl State {
         now: ServerTimestamp,
         events: &mut Vec<Event>,
     ) -> Result<(), Stale> {
-        let standing = self.standing(receipt)?;
-        if self.entry_mut(receipt.place).is_some_and(|entry| entry.taken) {
-            // It is somebody else's now.
-            return Err(Stale);
-        }
+        let standing = self.free_standing(receipt)?;
         let standing = Standing { visible: now.plus(visibility), ..standing };
         self.change(Event::Unsettled { place: receipt.place, standing }, events);
         Ok(())
@@ -253,7 +249,7 @@ impl State {
 
     /// Puts a dead letter back among the others, as if it had never been received.
     pub fn restore(&mut self, receipt: Receipt, events: &mut Vec<Event>) -> Result<(), Stale> {
-        let standing = self.standing(receipt)?;
+        let standing = self.free_standing(receipt)?;
         if !standing.dead {
             return Err(Stale);
         }
@@ -367,10 +363,15 @@ impl State {
     /// How a record stands that was last delivered with this receipt.
     fn standing(&mut self, receipt: Receipt) -> Result<Standing, Stale> {
         let standing = self.entry_mut(receipt.place).map(|entry| entry.standing);
-        let same = |standing: &Standing| {
-            (standing.receipt, standing.dead) == (receipt.number, receipt.dead)
-        };
-        standing.filter(same).ok_or(Stale)
+        let newest = (receipt.number, receipt.dead);
+        standing.filter(|standing| (standing.receipt, standing.dead) == newest).ok_or(Stale)
+    }
+
+    /// The same, unless the record is about to be delivered to somebody else.
+    fn free_standing(&mut self, receipt: Receipt) -> Result<Standing, Stale> {
+        let standing = self.standing(receipt)?;
+        let taken = self.entry_mut(receipt.place).is_some_and(|entry| entry.taken);
+        if taken { Err(Stale) } else { Ok(standing) }
     }
 
     fn change(&mut self, event: Event, events: &mut Vec<Event>) {

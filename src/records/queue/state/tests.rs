@@ -277,7 +277,7 @@ impl Model {
 
     fn restore(&mut self, which: usize) {
         let Some((receipt, good, known)) = self.receipt(which) else { return };
-        let good = good && known.dead;
+        let good = good && known.dead && !known.taken;
         if good {
             *known = Known::default();
         }
