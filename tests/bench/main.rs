@@ -12,6 +12,7 @@ mod media;
 mod peers;
 mod readers;
 mod records;
+mod records_store;
 mod scale;
 mod segments;
 mod server;
@@ -32,6 +33,7 @@ const BENCHES: &[Bench] = &[
     ("fan-out", "from PutRecords to 20 subscribers of a shard", records::fan_out),
     ("store-append", "the store alone: durable ingest and acknowledgements", store_append::run),
     ("scale", "the index with a month of fragments: open, memory, queries, rebuild", scale::run),
+    ("records-store", "records in the store alone / bare append + fdatasync", records_store::run),
     ("expiry", "PERSISTED acks while a million fragments expire / without", expiry::run),
     ("limits", "what a full-speed ingest exceeds the limits of space by", limits::run),
     ("log-designs", "ways to make many small appends durable", log_designs::run),
