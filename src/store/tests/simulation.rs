@@ -310,7 +310,9 @@ impl Simulation {
 
     /// The quota took fragments: none that is younger than one that is there, and no pinned one.
     fn evicted(&mut self) {
-        let records = self.shards.iter_mut().filter_map(ShardSlot::evicted);
+        // What damage took of a shard is not told from what went.
+        let sound = self.flipped == 0;
+        let records = self.shards.iter_mut().filter_map(ShardSlot::evicted).filter(|_| sound);
         let gone = self.slots.iter_mut().filter_map(Slot::evicted).chain(records).max();
         let records = self.shards.iter().filter_map(ShardSlot::oldest);
         let oldest = self.slots.iter().filter_map(Slot::oldest_unpinned).chain(records).min();
