@@ -46,6 +46,18 @@ impl Server {
         Self { disk, clock, options, streams }
     }
 
+    /// The same after a crash. Of what was not synced, sectors survive as the bits of `luck` decide.
+    fn crash(self, mut luck: u64) -> Self {
+        let Self { disk, clock, options, streams } = self;
+        let disk = disk.crash(|| {
+            luck = luck.rotate_left(1);
+            luck & 1 == 1
+        });
+        drop(streams);
+        let streams = open(&disk, &clock, &options);
+        Self { disk, clock, options, streams }
+    }
+
     fn create(&self, stream: &str, shards: Option<u32>) -> StreamName {
         let new = new_stream(stream, shards);
         self.streams.create(new).expect("it is created").name.clone()

@@ -188,10 +188,10 @@ async fn record_has_one_id_in_every_queue_and_another_handle_at_every_receive() 
     clock.advance(Millis(30_000));
     let third = receive(&queues, &one, Kind::Live).await.remove(0);
     assert_eq!((&first.record_id, &first.record_id), (&second.record_id, &third.record_id));
-    let stranger =
-        queues.acknowledge(&two, Kind::Live, std::slice::from_ref(&first.receipt_handle)).await;
+    let old = [first.receipt_handle];
+    let stranger = queues.acknowledge(&two, Kind::Live, &old).await;
     assert_eq!(stranger.expect("the queue answers"), [Err(EntryError::Malformed)]);
-    let stale = queues.acknowledge(&one, Kind::Live, &[first.receipt_handle]).await;
+    let stale = queues.acknowledge(&one, Kind::Live, &old).await;
     assert_eq!(stale.expect("the queue answers"), [Err(EntryError::Stale)]);
 }
 
@@ -507,8 +507,8 @@ async fn damaged_journal_brings_records_again_and_loses_none() {
         put(log, 0..3).await;
         let key = create(&queues, new_queue("alerts", "faces", QueueStart::TrimHorizon));
         let received = receive(&queues, &key, Kind::Live).await;
-        for handle in &handles(&received)[..2] {
-            let outcome = queues.acknowledge(&key, Kind::Live, std::slice::from_ref(handle)).await;
+        for handle in handles(&received).chunks(1).take(2) {
+            let outcome = queues.acknowledge(&key, Kind::Live, handle).await;
             assert_eq!(outcome.expect("the queue answers"), [Ok(())]);
         }
         (key, event::Event::Settled(place::Place { shard: log.id(), index: 2 }))

@@ -1,10 +1,11 @@
-//! Random puts, reads, reshards and restarts against a simple model.
+//! Random puts, retries, reads, reshards, restarts and crashes against a simple model.
 
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::records::dedupe::DedupeKey;
 
 /// One step of a stream's life.
 #[derive(Clone, Debug)]
@@ -19,6 +20,10 @@ enum Step {
     Advance(u16),
     Retain,
     Restart,
+    /// The power goes; of what was not synced, sectors survive as this decides.
+    Crash(u64),
+    /// A producer puts its last records again, under the same names.
+    Retry,
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
@@ -31,6 +36,8 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => any::<u16>().prop_map(Step::Advance),
         1 => Just(Step::Retain),
         1 => Just(Step::Restart),
+        1 => any::<u64>().prop_map(Step::Crash),
+        2 => Just(Step::Retry),
     ]
 }
 
@@ -39,6 +46,43 @@ fn any_step() -> impl Strategy<Value = Step> {
 struct Model {
     puts: BTreeMap<String, Vec<String>>,
     count: u32,
+    last: Option<LastPut>,
+}
+
+/// What a producer put last.
+struct LastPut {
+    at: ServerTimestamp,
+    records: Vec<Payload>,
+    placed: Vec<Placed>,
+}
+
+impl Model {
+    async fn put(&mut self, server: &Server, stream: &StreamName, keys: &[u8]) {
+        let records: Vec<_> = keys
+            .iter()
+            .map(|key| {
+                self.count += 1;
+                let (key, data) = (format!("key-{}", key % 16), self.count.to_string());
+                self.puts.entry(key.clone()).or_default().push(data.clone());
+                let dedupe = Some(DedupeKey::new(data.as_bytes()));
+                Payload { dedupe, ..record(&key, &data) }
+            })
+            .collect();
+        let placed = put_all(server, stream, &records).await;
+        self.last = Some(LastPut { at: server.clock.now(), records, placed });
+    }
+
+    async fn retry(&self, server: &Server, stream: &StreamName) {
+        let Some(LastPut { at, records, placed }) = &self.last else { return };
+        if server.clock.now().since(*at) < server.options.dedupe_window {
+            assert_eq!(put_all(server, stream, records).await, *placed, "stored once");
+        }
+    }
+}
+
+async fn put_all(server: &Server, stream: &StreamName, records: &[Payload]) -> Vec<Placed> {
+    let placed = server.streams.put(stream, records.to_vec()).await.expect("they are put");
+    placed.into_iter().map(|placed| placed.expect("each is stored")).collect()
 }
 
 /// Reads as a consumer library does: a shard after all of its parents, to its end.
@@ -121,16 +165,9 @@ async fn run(steps: Vec<Step>) {
     let (mut model, mut reader) = (Model::default(), Reader::default());
     for step in steps {
         match step {
-            Step::Put(keys) => {
-                let records = keys.iter().map(|key| {
-                    model.count += 1;
-                    let (key, data) = (format!("key-{}", key % 16), model.count.to_string());
-                    model.puts.entry(key.clone()).or_default().push(data.clone());
-                    record(&key, &data)
-                });
-                let placed = server.streams.put(&stream, records.collect()).await;
-                assert!(placed.expect("put").iter().all(Result::is_ok));
-            }
+            Step::Put(keys) => model.put(&server, &stream, &keys).await,
+            Step::Retry => model.retry(&server, &stream).await,
+            Step::Crash(luck) => server = server.crash(luck),
             Step::Read(limit) => reader.step(&server, &stream, limit).await,
             Step::Advance(millis) => {
                 server.clock.advance(Millis(u64::from(millis)));
