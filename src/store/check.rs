@@ -6,12 +6,14 @@
 //!
 //! - `walk`: reads the log from end to end
 //! - `ledger`: what each stream should have, and what of it is missing
+//! - `runs`: the same of a shard's records
 //! - `catalog`: reads what can be read of a damaged catalog
 //! - `repair`: sets aside what cannot be read
 
 mod catalog;
 mod ledger;
 mod repair;
+mod runs;
 mod walk;
 
 use std::io;
@@ -30,9 +32,11 @@ pub struct CheckReport {
     pub segments: usize,
     /// Bytes that were read.
     pub bytes: u64,
-    /// Whole fragments of streams that exist, and runs of records; with those that have expired and whose space was not
+    /// Whole fragments of streams that exist; with those that have expired and whose space was not
     /// used again yet.
     pub fragments: u64,
+    /// Whole records of shards that exist, likewise.
+    pub records: u64,
     /// What is damaged. Empty in a sound store.
     pub damage: Vec<Damage>,
     /// What is worth knowing and no damage.
@@ -46,6 +50,8 @@ pub struct CheckReport {
 pub enum Damage {
     /// Media of a stream.
     Media(LostMedia),
+    /// Records of a shard.
+    Records(LostRecords),
     /// A range of a segment file.
     Log {
         /// The file.
@@ -73,9 +79,24 @@ pub enum Damage {
     LostStream {
         /// Its id, which is all that the log knows it by.
         id: StreamId,
-        /// Its whole fragments.
+        /// Its whole fragments, or records.
         fragments: u64,
     },
+}
+
+/// Records of one shard that cannot be read, or are not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostRecords {
+    /// The shard's id in the log.
+    pub stream: StreamId,
+    /// The name of the record stream or queue that it belongs to, if the catalog knows it.
+    pub name: Option<StreamName>,
+    /// The index of the first.
+    pub first: u64,
+    /// The index of the last.
+    pub last: u64,
+    /// Whether they are there, with other bytes than were written.
+    pub altered: bool,
 }
 
 /// Fragments of one stream that cannot be read, or are not there.
@@ -108,7 +129,7 @@ pub enum Note {
     Orphans {
         /// How many streams.
         streams: usize,
-        /// Their fragments.
+        /// Their fragments, and records.
         fragments: u64,
     },
     /// Files that were being made when the process ended; the next start removes them.
@@ -118,6 +139,8 @@ pub enum Note {
     },
     /// Lost, and dealt with by an earlier repair.
     SetAside(LostMedia),
+    /// The same of records.
+    RecordsSetAside(LostRecords),
 }
 
 /// How far a check is.

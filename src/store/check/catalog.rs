@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use redb::{ReadableDatabase, ReadableTable};
 
 use super::{CheckError, CheckReport, Damage, failed};
+use crate::store::catalog::shards::SHARDS;
 use crate::store::catalog::{
     COUNTERS, NEXT_ID, STREAMS, SalvagedRecords, StreamInfo, StreamStatus,
 };
@@ -24,6 +25,8 @@ pub struct ReadCatalog {
     pub streams: BTreeMap<StreamId, StreamInfo>,
     /// The record streams and queues that can be read.
     pub records: SalvagedRecords,
+    /// The logs that are shards, whatever they belong to.
+    shards: BTreeSet<StreamId>,
     /// Those whose facts are damaged.
     broken: BTreeSet<StreamId>,
     /// Ids from here on were never given; `None` when that is not known.
@@ -52,7 +55,12 @@ impl ReadCatalog {
 
     /// Whether it tells of a stream of the log.
     pub fn knows(&self, id: StreamId) -> bool {
-        self.streams.contains_key(&id) || self.records.has(id)
+        self.streams.contains_key(&id) || self.has_shard(id)
+    }
+
+    /// Whether a stream of the log is a shard.
+    pub fn has_shard(&self, id: StreamId) -> bool {
+        self.shards.contains(&id) || self.records.has(id)
     }
 
     /// The name of a media stream, or that of the record stream or the queue that a log belongs to.
@@ -102,6 +110,12 @@ fn read_into(catalog: &mut ReadCatalog, bytes: Vec<u8>) -> Result<(), redb::Erro
                 catalog.damage = Some(format!("stream {}: {error}", id.0));
                 catalog.broken.insert(id);
             }
+        }
+    }
+    // A store from before there were shards has no such table.
+    if let Ok(shards) = tables.open_table(SHARDS) {
+        for row in shards.iter()? {
+            catalog.shards.insert(StreamId(row?.0.value()));
         }
     }
     catalog.records = SalvagedRecords::read(&tables, &mut catalog.damage)?;

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::store::catalog::STREAMS;
-use crate::store::check::{CheckReport, Damage, check};
+use crate::store::check::{CheckReport, Damage, Note, check};
 use crate::types::{HashRange, ShardId};
 
 /// A store with a media stream and the record stream `orders`, of one shard with ten records.
@@ -79,7 +79,41 @@ async fn sound_record_streams_are_neither_damaged_nor_left_over() {
     let dir = filled().await;
     let report = run(dir.path(), false);
     assert_eq!((report.streams, report.damage, report.notes), (2, vec![], vec![]));
-    assert_eq!(report.fragments, 11, "a fragment and ten runs");
+    assert_eq!((report.fragments, report.records), (1, 10));
+}
+
+#[tokio::test]
+async fn damaged_and_missing_records_are_told_by_their_indices() {
+    let dir = filled().await;
+    for (record, before) in [(4, 0), (6, 100), (7, 100)] {
+        // In the body, and in headers: then nothing tells of the runs.
+        flip(dir.path(), &[record; 100], before);
+    }
+    let lost = |damage| match damage {
+        Damage::Records(lost) => Some((lost.first, lost.last, lost.altered)),
+        _ => None,
+    };
+    let report = run(dir.path(), true);
+    let found: Vec<_> = report.damage.into_iter().filter_map(lost).collect();
+    assert_eq!(found, [(5, 5, true), (7, 8, false)]);
+    assert_eq!(report.records, 7);
+    let report = run(dir.path(), false);
+    assert_eq!(report.damage, []);
+    let noted = |note: &&Note| matches!(note, Note::RecordsSetAside(_));
+    assert!(report.notes.iter().any(|note| noted(&note)), "{:?}", report.notes);
+}
+
+/// Flips a bit so many bytes before these, wherever they are in the log.
+fn flip(dir: &Path, bytes: &[u8], before: usize) {
+    for entry in std::fs::read_dir(dir.join("log")).expect("the log") {
+        let entry = entry.expect("an entry");
+        let mut file = std::fs::read(entry.path()).expect("readable");
+        let Some(at) = file.windows(bytes.len()).position(|window| window == bytes) else {
+            continue;
+        };
+        file[at - before] ^= 1;
+        std::fs::write(entry.path(), file).expect("written");
+    }
 }
 
 #[tokio::test]
