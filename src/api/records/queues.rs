@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::error::{Failure, Kind};
+use super::tags::MAX_TAGS;
 use super::{Call, facts};
 use crate::records::queue::{
     DEFAULT_MAX_RECEIVES, DEFAULT_VISIBILITY_SECONDS, NewQueue, QueueAttributes, QueueError, Queues,
@@ -25,6 +26,10 @@ pub(super) async fn create(
     let [stream] = &streams[..] else {
         return Err(Failure::invalid("StreamConfigurationList needs to have exactly one stream."));
     };
+    let tags = input.tags.unwrap_or_default();
+    if tags.len() > MAX_TAGS {
+        return Err(too_many_tags());
+    }
     let defaults = QueueAttributes {
         visibility_seconds: DEFAULT_VISIBILITY_SECONDS,
         max_receives: Some(DEFAULT_MAX_RECEIVES),
@@ -34,7 +39,7 @@ pub(super) async fn create(
         stream: call.stream_name(None, stream.stream_arn.as_deref())?,
         start: start(stream.starting_position.as_ref())?,
         attributes: attributes(input.queue_attributes.unwrap_or_default(), defaults)?,
-        tags: input.tags.unwrap_or_default(),
+        tags,
     };
     let info = call.change_queues(move |queues| queues.create(new)).await?;
     call.queue_output(&info)
@@ -127,7 +132,7 @@ impl Call {
         let work = move || app.queues.change(&key, change).map(drop);
         let done = tokio::task::spawn_blocking(work).await.map_err(Failure::internal)?;
         done.map_err(|error| match error {
-            Changed::TooManyTags => Failure::new(Kind::LimitExceeded, "Limit reached: 50 tags."),
+            Changed::TooManyTags => too_many_tags(),
             Changed::Queue(error) => self.queue_failure(error),
         })
     }
@@ -149,6 +154,7 @@ impl Call {
                 "The mode of stream {name} under account {account} is not ON_DEMAND, which queues \
                  need."
             )),
+            E::StartsInFuture => Failure::invalid(format!("Timestamp: {error}.")),
             E::TooManyReaders { .. } => {
                 Failure::new(Kind::LimitExceeded, format!("Limit reached: {error}."))
             }
@@ -215,6 +221,10 @@ impl Call {
     fn stream_with_id(&self, id: StreamId) -> Option<Arc<RecordStreamInfo>> {
         self.app.store.record_catalog().stream_by_id(id)
     }
+}
+
+fn too_many_tags() -> Failure {
+    Failure::new(Kind::LimitExceeded, format!("Limit reached: more tags than {MAX_TAGS}."))
 }
 
 fn start(position: Option<&wire::QueueStartingPosition>) -> Result<QueueStart, Failure> {

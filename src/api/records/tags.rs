@@ -13,7 +13,7 @@ use crate::wire::records::tags::{
 };
 
 /// The most tags of a resource.
-const MAX_TAGS: usize = 50;
+pub(super) const MAX_TAGS: usize = 50;
 
 /// `AddTagsToStream`
 pub(super) async fn add_to_stream(call: Call, input: AddTagsToStreamInput) -> Result<(), Failure> {

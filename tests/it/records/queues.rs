@@ -152,3 +152,25 @@ fn acknowledgements_survive_a_crash() {
     assert_eq!(left[0]["RecordId"], records[1]["RecordId"]);
     assert_eq!(left[0]["ReceiveCount"], 2);
 }
+
+#[test]
+fn queue_that_would_begin_in_the_future_or_with_too_many_tags_is_refused() {
+    let (server, _) = with_queue(json!({}));
+    let create = |position: Value, tags: usize| {
+        let tags: Vec<_> = (0..tags).map(|n| (n.to_string(), json!(""))).collect();
+        let stream = "arn:aws:kinesis:us-east-1:000000000000:stream/s";
+        let streams = json!([{"StreamARN": stream, "StartingPosition": position}]);
+        json!({
+            "QueueName": "other",
+            "StreamConfigurationList": streams,
+            "Tags": Value::Object(tags.into_iter().collect()),
+        })
+    };
+    let future = json!({"Type": "AT_TIMESTAMP", "Timestamp": 32_503_680_000_u64});
+    let (error, message) = server.kds_refused("CreateQueue", create(future, 1));
+    assert_eq!(error, "InvalidArgumentException", "{message}");
+    let latest = json!({"Type": "LATEST"});
+    let (error, message) = server.kds_refused("CreateQueue", create(latest.clone(), 51));
+    assert_eq!(error, "LimitExceededException", "{message}");
+    server.kds_ok("CreateQueue", create(latest, 50));
+}
