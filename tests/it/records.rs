@@ -289,6 +289,18 @@ fn record_that_is_named_is_stored_once() {
 }
 
 #[test]
+fn requests_whose_records_have_an_empty_or_endless_name_are_refused() {
+    let server = unlimited();
+    server.kds_ok("CreateStream", json!({"StreamName": "s", "ShardCount": 1}));
+    let input = json!({"StreamName": "s", "Data": "AAAA", "PartitionKey": "a"}).to_string();
+    let put = |name: &str| {
+        let more = [("x-kinora-dedupe-key", name)];
+        server.kds_raw("PutRecord", JSON, input.as_bytes(), &more).status
+    };
+    assert_eq!((put(""), put(&"n".repeat(257)), put(&"n".repeat(256))), (400, 400, 200));
+}
+
+#[test]
 fn shard_beyond_its_rate_refuses_records_one_by_one() {
     let server = Server::start();
     server.kds_ok("CreateStream", json!({"StreamName": "s", "ShardCount": 1}));

@@ -44,7 +44,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
@@ -66,6 +66,8 @@ const SECOND_ID: HeaderName = HeaderName::from_static("x-amz-id-2");
 /// Ours: a name for the request's records, so that the same sent again is stored once. The record at
 /// `n` is called `NAME/n`, unless it has a name of its own (the member `DedupeKey`).
 const DEDUPE_KEY: HeaderName = HeaderName::from_static("x-kinora-dedupe-key");
+/// The longest value of it, as of the member.
+const MAX_DEDUPE_KEY: usize = 256;
 /// What signatures are scoped to.
 const SERVICE: &str = "kinesis";
 /// Bodies up to here are bounded by the number of connections alone.
@@ -100,9 +102,7 @@ pub(super) async fn divert(State(app): State<AppState>, request: Request, next: 
         Asked::Elsewhere => return next.run(request).await,
         Asked::Nothing(response) => *response,
         Asked::Operation(format, operation) => {
-            let dedupe = request.headers().get(&DEDUPE_KEY);
-            let dedupe = dedupe.and_then(|name| name.to_str().ok()).map(Arc::from);
-            let answer = call(Call { app, format, dedupe }, operation, request).await;
+            let answer = call(Call { app, format, dedupe: None }, operation, request).await;
             let mut response = answer.unwrap_or_else(|failure| failure.into_response(format));
             response.extensions_mut().insert(Operation(operation));
             response
@@ -133,10 +133,24 @@ async fn call(call: Call, operation: &'static str, request: Request) -> Result<R
         None
     };
     let body = super::body::read_whole(body, limits.max_records_bytes, timeout).await?;
+    let call = Call { dedupe: dedupe_key(&parts.headers)?, ..call };
     let (app, signed) = (call.app.clone(), body.clone());
     let verify = move || auth::verify_body(&app, &parts, presented, &signed, SERVICE);
     aside(body.len() > SMALL_BODY_BYTES, verify).await??;
     operations::dispatch(call, operation, body).await
+}
+
+/// The name of the request's records. One that is empty or unreadable is refused: a producer whose
+/// variable is unset would have all of its requests taken for one.
+fn dedupe_key(headers: &HeaderMap) -> Result<Option<Arc<str>>, Failure> {
+    let Some(value) = headers.get(&DEDUPE_KEY) else { return Ok(None) };
+    let name = value.to_str().ok().filter(|name| (1..=MAX_DEDUPE_KEY).contains(&name.len()));
+    let name = name.ok_or_else(|| {
+        Failure::invalid(format!(
+            "{DEDUPE_KEY} needs to have 1 to {MAX_DEDUPE_KEY} printable ASCII characters."
+        ))
+    })?;
+    Ok(Some(Arc::from(name)))
 }
 
 /// Does what takes long with a large body on another thread than the connection's, which serves others
