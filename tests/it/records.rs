@@ -333,3 +333,58 @@ fn ten_mebibytes_are_taken_in_one_request_and_more_are_not() {
     let (status, body) = put(13);
     assert_eq!((status, &body["__type"]), (400, &json!("RequestEntityTooLargeException")));
 }
+
+#[test]
+fn listing_of_shards_goes_on_when_the_request_is_repeated_with_the_token() {
+    let server = unlimited();
+    for stream in ["s", "other"] {
+        server.kds_ok("CreateStream", json!({"StreamName": stream, "ShardCount": 3}));
+    }
+    let filter = json!({"Type": "AT_LATEST"});
+    let mut input = json!({"StreamName": "s", "MaxResults": 1, "ShardFilter": filter});
+    let mut ids = Vec::new();
+    loop {
+        let page = server.kds_ok("ListShards", input.clone());
+        ids.push(page["Shards"][0]["ShardId"].as_str().map(str::to_owned));
+        match &page["NextToken"] {
+            Value::Null => break,
+            token => input["NextToken"] = token.clone(),
+        }
+    }
+    let expected = [0, 1, 2].map(|n| Some(format!("shardId-00000000000{n}")));
+    assert_eq!(ids, expected);
+
+    let token = &input["NextToken"];
+    for another in [
+        json!({"NextToken": token, "StreamName": "other", "ShardFilter": filter}),
+        json!({"NextToken": token, "StreamName": "s"}),
+    ] {
+        assert_eq!(server.kds_refused("ListShards", another).0, "InvalidArgumentException");
+    }
+    assert_eq!(server.kds_ok("ListShards", json!({"NextToken": token}))["NextToken"], Value::Null);
+}
+
+#[test]
+fn token_of_another_stream_and_numbers_beyond_all_bounds_are_refused() {
+    let server = unlimited();
+    let arn = |stream: &str| format!("arn:aws:kinesis:us-east-1:000000000000:stream/{stream}");
+    let mode = json!({"StreamMode": "ON_DEMAND"});
+    for stream in ["s", "other"] {
+        server.kds_ok("CreateStream", json!({"StreamName": stream, "StreamModeDetails": mode}));
+        for consumer in ["a", "b"] {
+            let input = json!({"StreamARN": arn(stream), "ConsumerName": consumer});
+            server.kds_ok("RegisterStreamConsumer", input);
+        }
+    }
+    let page = json!({"StreamARN": arn("s"), "MaxResults": 1});
+    let token = server.kds_ok("ListStreamConsumers", page)["NextToken"].clone();
+    let list = |stream| json!({"StreamARN": arn(stream), "NextToken": token});
+    let refused = server.kds_refused("ListStreamConsumers", list("other"));
+    assert_eq!(refused.0, "InvalidArgumentException");
+    let rest = server.kds_ok("ListStreamConsumers", list("s"));
+    assert_eq!(rest["Consumers"][0]["ConsumerName"], "b");
+
+    let input = json!({"StreamName": "s", "WarmThroughputMiBps": 1_u64 << 40});
+    let refused = server.kds_refused("UpdateStreamWarmThroughput", input);
+    assert_eq!(refused.0, "InvalidArgumentException", "what is kept must be what was asked for");
+}

@@ -62,7 +62,13 @@ pub(super) async fn list(
     let limit = input.max_results.and_then(|max| usize::try_from(max).ok());
     let limit = limit.unwrap_or(DEFAULT_LIMIT);
     let after: Option<String> = match &input.next_token {
-        Some(token) => Some(call.open_page("ListStreamConsumers", token)?),
+        Some(token) => {
+            let (of, after): (u32, String) = call.open_page("ListStreamConsumers", token)?;
+            if of != info.id.0 {
+                return Err(Failure::invalid("The NextToken is of another stream."));
+            }
+            Some(after)
+        }
         None => None,
     };
     let mut consumers = info.consumers.clone();
@@ -72,7 +78,8 @@ pub(super) async fn list(
     consumers.truncate(limit);
     let last = consumers.last().filter(|_| more);
     Ok(ListStreamConsumersOutput {
-        next_token: last.map(|last| call.seal_page("ListStreamConsumers", &last.name)),
+        next_token: last
+            .map(|last| call.seal_page("ListStreamConsumers", &(info.id.0, &last.name))),
         consumers: Some(consumers.iter().map(|info| call.consumer(&stream, info)).collect()),
     })
 }

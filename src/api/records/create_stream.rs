@@ -2,7 +2,7 @@
 
 use super::Call;
 use super::error::Failure;
-use super::settings::distribution;
+use super::settings::{distribution, number};
 use crate::records::{MIN_MAX_RECORD_KIB, NewRecordStream};
 use crate::store::Distribution;
 use crate::wire::records::streams::CreateStreamInput;
@@ -44,7 +44,7 @@ fn new_stream(call: &Call, input: CreateStreamInput) -> Result<NewRecordStream, 
             .max_record_size_in_ki_b
             .and_then(|kib| u32::try_from(kib).ok())
             .unwrap_or(MIN_MAX_RECORD_KIB),
-        warm_mibps: input.warm_throughput_mi_bps.and_then(|mibps| u32::try_from(mibps).ok()),
+        warm_mibps: input.warm_throughput_mi_bps.map(|mibps| number(Some(mibps))).transpose()?,
         distribution: input
             .record_distribution_strategy
             .map_or(Distribution::PartitionKey, |strategy| distribution(&strategy)),

@@ -12,8 +12,8 @@ use crate::wire::records::shards::{self, ListShardsInput, ListShardsOutput};
 /// Shards of a page whose request names no number.
 const DEFAULT_LIMIT: usize = 1000;
 
-/// Where a listing goes on, and what it is of: the request may not name the stream again.
-#[derive(Serialize, Deserialize)]
+/// Where a listing goes on, and what it is of: the request need not name the stream again.
+#[derive(PartialEq, Serialize, Deserialize)]
 struct Place {
     stream: String,
     created_ms: i64,
@@ -22,7 +22,7 @@ struct Place {
 }
 
 /// A filter as it was asked for.
-#[derive(Serialize, Deserialize)]
+#[derive(PartialEq, Serialize, Deserialize)]
 struct Filter {
     kind: String,
     shard: Option<u32>,
@@ -38,12 +38,13 @@ pub(super) async fn list_shards(
     let limit = limit.unwrap_or(DEFAULT_LIMIT);
     let (mut place, after) = match &input.next_token {
         Some(token) => {
-            if names_stream(&input) {
+            let place: Place = call.open_page("ListShards", token)?;
+            if names_stream(&input) && !is_repeated(&call, &input, &place)? {
                 return Err(Failure::invalid(
-                    "NextToken and StreamName cannot be provided together.",
+                    "NextToken cannot be provided together with another stream or filter than it \
+                     was given for.",
                 ));
             }
-            let place: Place = call.open_page("ListShards", token)?;
             let after = Some(ShardId(place.after));
             (place, after)
         }
@@ -72,6 +73,14 @@ fn names_stream(input: &ListShardsInput) -> bool {
         || input.exclusive_start_shard_id.is_some()
         || input.stream_creation_timestamp.is_some()
         || input.shard_filter.is_some()
+}
+
+/// Whether the request asks for what its token goes on with. AWS refuses that too, and so breaks
+/// boto3's paginator and the CLI, which repeat with each token what they asked for.
+fn is_repeated(call: &Call, input: &ListShardsInput, place: &Place) -> Result<bool, Failure> {
+    let (asked, after) = first(call, input)?;
+    let behind = after.is_none_or(|ShardId(after)| after < place.after);
+    Ok(behind && Place { after: place.after, ..asked } == *place)
 }
 
 fn first(call: &Call, input: &ListShardsInput) -> Result<(Place, Option<ShardId>), Failure> {

@@ -30,14 +30,14 @@ const SHARD_METRICS: [&str; 7] = [
 /// `IncreaseStreamRetentionPeriod`
 pub(super) async fn increase_retention(call: Call, input: RetentionInput) -> Result<(), Failure> {
     let name = call.stream_name(input.stream_name.as_deref(), input.stream_arn.as_deref())?;
-    let hours = number(input.retention_period_hours);
+    let hours = number(input.retention_period_hours)?;
     call.change(move |records| records.increase_retention(&name, hours)).await
 }
 
 /// `DecreaseStreamRetentionPeriod`
 pub(super) async fn decrease_retention(call: Call, input: RetentionInput) -> Result<(), Failure> {
     let name = call.stream_name(input.stream_name.as_deref(), input.stream_arn.as_deref())?;
-    let hours = number(input.retention_period_hours);
+    let hours = number(input.retention_period_hours)?;
     call.change(move |records| records.decrease_retention(&name, hours)).await
 }
 
@@ -49,7 +49,7 @@ pub(super) async fn update_mode(call: Call, input: UpdateStreamModeInput) -> Res
         Some("ON_DEMAND") => CapacityMode::OnDemand,
         _ => CapacityMode::Provisioned,
     };
-    let warm = input.warm_throughput_mi_bps.map(|mibps| number(Some(mibps)));
+    let warm = input.warm_throughput_mi_bps.map(|mibps| number(Some(mibps))).transpose()?;
     if warm.is_some() && mode == CapacityMode::Provisioned {
         return Err(Failure::invalid(
             "WarmThroughputMiBps can be provided only for the mode ON_DEMAND.",
@@ -68,7 +68,7 @@ pub(super) async fn update_max_record_size(
     input: UpdateMaxRecordSizeInput,
 ) -> Result<(), Failure> {
     let name = call.stream_name(None, input.stream_arn.as_deref())?;
-    let kib = number(input.max_record_size_in_ki_b);
+    let kib = number(input.max_record_size_in_ki_b)?;
     call.change(move |records| records.set_max_record(&name, kib)).await
 }
 
@@ -82,7 +82,7 @@ pub(super) async fn update_warm_throughput(
     if info.mode == CapacityMode::Provisioned {
         return Err(Failure::invalid(format!("The mode of stream {name} is not ON_DEMAND.")));
     }
-    let mibps = number(input.warm_throughput_mi_bps);
+    let mibps = number(input.warm_throughput_mi_bps)?;
     let stream = name.clone();
     call.change(move |records| records.set_warm_throughput(&stream, mibps)).await?;
     Ok(UpdateWarmThroughputOutput {
@@ -161,7 +161,8 @@ pub(super) fn distribution(strategy: &str) -> Distribution {
     if strategy == "AUTO" { Distribution::Auto } else { Distribution::PartitionKey }
 }
 
-/// A number that the model has bounded; what is missing or negative is refused by the domain as 0.
-fn number(value: Option<i64>) -> u32 {
-    value.map_or(0, |value| u32::try_from(value).unwrap_or(if value < 0 { 0 } else { u32::MAX }))
+/// A number of this size at most; what is missing or negative is refused by the domain as 0.
+pub(super) fn number(value: Option<i64>) -> Result<u32, Failure> {
+    let value = value.unwrap_or(0).max(0);
+    u32::try_from(value).map_err(|_| Failure::invalid(format!("{value} is too large.")))
 }
