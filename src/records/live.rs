@@ -12,6 +12,7 @@ use tokio::sync::{OnceCell, RwLock, watch};
 
 use super::dedupe::DedupeWindow;
 use super::limits::{ReadRate, WriteRate};
+use super::sequence::SequenceNumber;
 use super::{Options, RecordStreams, RecordsError};
 use crate::clock::Clock;
 use crate::store::{RecordStreamInfo, ShardInfo, ShardLog, Store};
@@ -65,6 +66,13 @@ impl LiveShard {
     /// The index behind the newest durable record.
     pub fn next(&self) -> u64 {
         *self.log.durable().borrow()
+    }
+
+    /// Whether a number is one that clients have of this shard: its starting one, one of a record
+    /// that was acknowledged, or its ending one. A reader who began behind them would miss records.
+    pub fn gave(&self, info: &RecordStreamInfo, number: SequenceNumber) -> bool {
+        let ending = || info.shard(self.info.id).and_then(SequenceNumber::ending);
+        number.belongs_to(&self.info) && (number.index() < self.next() || ending() == Some(number))
     }
 
     /// What may be put.

@@ -74,9 +74,7 @@ impl RecordStreams {
         record: Payload,
         after: Option<SequenceNumber>,
     ) -> Result<Placed, RecordsError> {
-        if let Some(after) = after {
-            self.check_own(&*self.info(stream)?, after)?;
-        }
+        self.check_after(stream, after)?;
         let placed = self.put(stream, vec![record]).await?.pop();
         placed.map_or_else(
             || Err(RecordsError::Unavailable("nothing was put".to_owned())),
@@ -91,15 +89,29 @@ impl RecordStreams {
         )
     }
 
-    /// Numbers of a stream grow with the indices of a shard, and from parents to children: nothing
-    /// has to be done for an order that clients ask for, if they ask for one of this stream.
-    fn check_own(
+    /// Whether records would be put, but for the rates of shards: what [`RecordStreams::put_one`]
+    /// and, without `after`, [`RecordStreams::put`] refuse as a whole.
+    pub fn check_put(
         &self,
-        info: &RecordStreamInfo,
-        after: SequenceNumber,
+        stream: &StreamName,
+        records: &[Payload],
+        after: Option<SequenceNumber>,
     ) -> Result<(), RecordsError> {
-        let own = match info.shard(after.shard()) {
-            Some(shard) => after.belongs_to(shard),
+        self.check_after(stream, after)?;
+        check(&*self.info(stream)?, records)
+    }
+
+    /// Numbers of a stream grow with the indices of a shard, and from parents to children: nothing
+    /// has to be done for an order that clients ask for, if they ask for one that this stream gave.
+    fn check_after(
+        &self,
+        stream: &StreamName,
+        after: Option<SequenceNumber>,
+    ) -> Result<(), RecordsError> {
+        let Some(after) = after else { return Ok(()) };
+        let (info, live) = self.live(stream)?;
+        let own = match info.shard(after.shard()).and_then(|shard| live.shard(self, shard)) {
+            Some(shard) => shard.gave(&info, after),
             None => after.shard().0 < info.next_shard,
         };
         let foreign = || RecordsError::ForeignSequenceNumber {

@@ -84,14 +84,8 @@ impl RecordStreams {
     /// Up to `limit` records from an iterator on, at most [`MAX_READ_RECORDS`]. At the tail, waits
     /// a moment for something to come.
     pub async fn read(&self, at: ShardIterator, limit: usize) -> Result<Batch, RecordsError> {
-        let now = self.clock.now();
-        if at.expired(now) {
-            return Err(RecordsError::ExpiredIterator { issued: at.issued, now });
-        }
-        let info = self.store.record_catalog().stream_by_id(at.stream);
-        let name = info.ok_or(RecordsError::StaleIterator)?.name.clone();
-        let (_, shard) = self.live_shard(&name, at.shard)?;
-        if !shard.read_rate().call(now) {
+        let (name, shard) = self.place_of(at)?;
+        if !shard.read_rate().call(self.clock.now()) {
             return Err(RecordsError::RateExceeded { stream: name, shard: at.shard });
         }
         let limit = limit.clamp(1, MAX_READ_RECORDS);
@@ -113,6 +107,23 @@ impl RecordStreams {
             behind: found.behind,
             children: found.ended.unwrap_or_default(),
         })
+    }
+
+    /// Whether [`RecordStreams::read`] would read from an iterator, but for the shard's rate.
+    pub fn check_read(&self, at: ShardIterator) -> Result<(), RecordsError> {
+        self.place_of(at).map(drop)
+    }
+
+    /// The stream and the shard of an iterator that can be used.
+    fn place_of(&self, at: ShardIterator) -> Result<(StreamName, Arc<LiveShard>), RecordsError> {
+        let now = self.clock.now();
+        if at.expired(now) {
+            return Err(RecordsError::ExpiredIterator { issued: at.issued, now });
+        }
+        let info = self.store.record_catalog().stream_by_id(at.stream);
+        let name = info.ok_or(RecordsError::StaleIterator)?.name.clone();
+        let (_, shard) = self.live_shard(&name, at.shard)?;
+        Ok((name, shard))
     }
 
     /// Reads from an index on.
@@ -185,7 +196,7 @@ impl RecordStreams {
         let own = |number: SequenceNumber| {
             let (stream, shard_id) = (info.name.clone(), shard.info.id);
             let foreign = RecordsError::ForeignSequenceNumber { stream, shard: shard_id };
-            if number.belongs_to(&shard.info) { Ok(number.index()) } else { Err(foreign) }
+            if shard.gave(info, number) { Ok(number.index()) } else { Err(foreign) }
         };
         Ok(match position {
             StartingPosition::TrimHorizon => shard.log.seek(trim_horizon(info, self.clock.now())),

@@ -14,7 +14,7 @@ use super::live::LiveShard;
 use super::read::{ChildShard, Found, Record};
 use super::sequence::SequenceNumber;
 use super::{RecordStreams, RecordsError};
-use crate::store::{CatalogError, ConsumerPositions, ReadLimit, RecordCatalog};
+use crate::store::{CatalogError, ConsumerPositions, ReadLimit, RecordCatalog, RecordStreamInfo};
 use crate::types::{Millis, ServerTimestamp, ShardId, StreamId, StreamName};
 
 /// A consumer that subscribes again takes over from its earlier subscription, but not before that
@@ -155,9 +155,7 @@ impl RecordStreams {
     ) -> Result<Subscription, RecordsError> {
         let (_, live) = self.live(&consumer.stream)?;
         let changes = live.changes.subscribe();
-        let (info, shard) = self.live_shard(&consumer.stream, shard)?;
-        consumer.find(&info)?;
-        let next = self.index_of(&info, &shard, position)?;
+        let (info, shard, next) = self.start_of(consumer, shard, position)?;
         let now = self.clock.now();
         let key = (info.id, consumer.name.clone(), shard.info.id);
         let lately = || RecordsError::SubscribedLately {
@@ -180,6 +178,29 @@ impl RecordStreams {
             shard,
             ended: false,
         })
+    }
+
+    /// Whether [`RecordStreams::subscribe`] would begin, but for subscriptions that there are.
+    pub fn check_subscribe(
+        &self,
+        consumer: &ConsumerRef,
+        shard: ShardId,
+        position: StartingPosition,
+    ) -> Result<(), RecordsError> {
+        self.start_of(consumer, shard, position).map(drop)
+    }
+
+    /// Where in which shard a subscription begins.
+    fn start_of(
+        &self,
+        consumer: &ConsumerRef,
+        shard: ShardId,
+        position: StartingPosition,
+    ) -> Result<(Arc<RecordStreamInfo>, Arc<LiveShard>, u64), RecordsError> {
+        let (info, shard) = self.live_shard(&consumer.stream, shard)?;
+        consumer.find(&info)?;
+        let next = self.index_of(&info, &shard, position)?;
+        Ok((info, shard, next))
     }
 
     /// A stream's name by its id.

@@ -25,7 +25,7 @@ pub(super) async fn get_shard_iterator(
     let iterator = call.app.records.iterator(&stream, shard, position);
     let iterator = iterator.map_err(|error| call.failure(error))?;
     if input.dry_run == Some(true) {
-        return Err(call.dry_run(&stream));
+        return Err(Failure::dry_run());
     }
     Ok(GetShardIteratorOutput { shard_iterator: Some(call.seal_iterator(&iterator)) })
 }
@@ -43,7 +43,8 @@ pub(super) async fn get_records(
         return Err(Failure::invalid("The ShardIterator is of another stream than StreamARN."));
     }
     if input.dry_run == Some(true) {
-        return Err(call.dry_run(&stream.name));
+        call.app.records.check_read(iterator).map_err(|error| call.failure(error))?;
+        return Err(Failure::dry_run());
     }
     let limit = input.limit.and_then(|limit| usize::try_from(limit).ok());
     let batch = call.app.records.read(iterator, limit.unwrap_or(MAX_READ_RECORDS)).await;

@@ -32,18 +32,20 @@ pub(super) async fn put_record(
         dedupe_key: input.dedupe_key,
     };
     let record = payload(&call, 0, entry)?;
-    if input.dry_run == Some(true) {
-        return Err(call.dry_run(&stream));
-    }
-    let bytes = record.data.len() as u64;
-    let placed = call.app.records.put_one(&stream, record, after).await;
-    count(&call, &[bytes], |_| placed.is_ok());
-    let placed = placed.map_err(|error| match error {
+    let refused = |error| match error {
         // Here it is not in a list.
         RecordsError::NoPartitionKey { .. } => no_partition_key("partitionKey"),
         RecordsError::RecordTooLarge { limit, .. } => too_large("data", limit),
         error => call.failure(error),
-    })?;
+    };
+    if input.dry_run == Some(true) {
+        let checked = call.app.records.check_put(&stream, &[record], after);
+        return Err(checked.map_or_else(refused, |()| Failure::dry_run()));
+    }
+    let bytes = record.data.len() as u64;
+    let placed = call.app.records.put_one(&stream, record, after).await;
+    count(&call, &[bytes], |_| placed.is_ok());
+    let placed = placed.map_err(refused)?;
     Ok(PutRecordOutput {
         shard_id: Some(placed.shard.to_string()),
         sequence_number: Some(placed.sequence.to_string()),
@@ -61,7 +63,9 @@ pub(super) async fn put_records(
     let records: Vec<_> =
         entries.map(|(at, entry)| payload(&call, at, entry)).collect::<Result<_, _>>()?;
     if input.dry_run == Some(true) {
-        return Err(call.dry_run(&stream));
+        let checked = call.app.records.check_put(&stream, &records, None);
+        checked.map_err(|error| call.failure(error))?;
+        return Err(Failure::dry_run());
     }
     let bytes: Vec<_> = records.iter().map(|record| record.data.len() as u64).collect();
     let outcomes = call.app.records.put(&stream, records).await;

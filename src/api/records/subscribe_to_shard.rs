@@ -40,8 +40,9 @@ pub(super) async fn subscribe_to_shard(
     let position = call.position(&consumer.stream, &asked)?;
     let records = &call.app.records;
     if input.dry_run == Some(true) {
-        records.consumer(&consumer).map_err(|error| call.failure(error))?;
-        return Err(call.dry_run(&consumer.stream));
+        let checked = records.check_subscribe(&consumer, shard, position);
+        checked.map_err(|error| call.failure(error))?;
+        return Err(Failure::dry_run());
     }
     let subscription = records.subscribe(&consumer, shard, position);
     let subscription = subscription.map_err(|error| call.failure(error))?;

@@ -34,6 +34,17 @@ async fn every_kind_of_iterator_begins_where_it_says() {
     let foreign = StartingPosition::At(SequenceNumber::new(ShardId(1), 1, 1, at(0)));
     let refused = server.streams.iterator(&name, ShardId(0), foreign);
     assert!(matches!(refused, Err(RecordsError::ForeignSequenceNumber { .. })));
+    let (last, shard) = (placed[3], &info.shards[0]);
+    for ahead in [last.index() + 1, i64::MAX as u64] {
+        let number = SequenceNumber::of(shard, ahead, at(0));
+        for position in [StartingPosition::At(number), StartingPosition::After(number)] {
+            let refused = server.streams.iterator(&name, ShardId(0), position);
+            assert!(
+                matches!(refused, Err(RecordsError::ForeignSequenceNumber { .. })),
+                "a reader from {number:?} on would miss what comes before it"
+            );
+        }
+    }
     let missing = server.streams.iterator(&name, ShardId(9), StartingPosition::Latest);
     assert!(matches!(missing, Err(RecordsError::NoSuchShard { .. })));
 }
@@ -88,6 +99,10 @@ async fn end_of_a_closed_shard_names_its_children() {
     let info = server.streams.info(&name).expect("it exists");
     let ending = SequenceNumber::ending(&info.shards[0]).expect("it is closed");
     assert!(end.records[0].sequence < ending);
+    for position in [StartingPosition::At(ending), StartingPosition::After(ending)] {
+        let at_end = server.read(server.iterator(&name, 0, position)).await;
+        assert_eq!((at_end.records.len(), at_end.next, at_end.children.len()), (0, None, 2));
+    }
 }
 
 #[tokio::test]

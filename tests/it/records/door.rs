@@ -1,6 +1,6 @@
 //! Protocols, errors and authentication, before any operation.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{CBOR, JSON, KINESIS};
 use crate::support::{Server, TARGET};
@@ -146,5 +146,26 @@ fn dry_run_changes_nothing_and_tells_what_would_be() {
     };
     assert_eq!(put("s"), "DryRunOperationException");
     assert_eq!(put("x"), "ResourceNotFoundException");
+    let refused = |operation: &str, mut input: Value| {
+        input["DryRun"] = json!(true);
+        server.kds_refused(operation, input).0
+    };
+    let no_key = json!({"StreamName": "s", "Data": ""});
+    assert_eq!(refused("PutRecord", no_key.clone()), "ValidationException");
+    let large = json!({"Data": "A".repeat(2 << 20), "PartitionKey": "k"});
+    let large = json!({"StreamName": "s", "Records": [large]});
+    assert_eq!(refused("PutRecords", large), "ValidationException");
+
+    let arn = "arn:aws:kinesis:us-east-1:000000000000:stream/s";
+    let consumer = json!({"StreamARN": arn, "ConsumerName": "c"});
+    let consumer = server.kds_ok("RegisterStreamConsumer", consumer);
+    let subscribe = |shard: &str| {
+        let arn = consumer["Consumer"]["ConsumerARN"].clone();
+        json!({"ConsumerARN": arn, "ShardId": shard, "StartingPosition": {"Type": "LATEST"}})
+    };
+    let there = subscribe("shardId-000000000000");
+    assert_eq!(refused("SubscribeToShard", there), "DryRunOperationException");
+    let missing = subscribe("shardId-000000000009");
+    assert_eq!(refused("SubscribeToShard", missing), "ResourceNotFoundException");
     assert_eq!(server.metric("kinora_records_incoming_total"), 0.0);
 }
