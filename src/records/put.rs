@@ -13,7 +13,7 @@ use super::shard::hash_of;
 use super::{RecordStreams, RecordsError};
 use crate::store::{Append, CapacityMode, Distribution, PersistError, ReadLimit, RecordStreamInfo};
 use crate::store::{ShardInfo, ShardLog, Store};
-use crate::types::{Millis, ServerTimestamp, ShardId, StreamName};
+use crate::types::{HashKey, Millis, ServerTimestamp, ShardId, StreamName};
 
 /// Records of one request.
 pub const MAX_BATCH_RECORDS: usize = 500;
@@ -309,7 +309,10 @@ fn grouped(routing: &Routing, records: Vec<Payload>) -> Vec<Group> {
     let mut groups = BTreeMap::<ShardId, Group>::new();
     for (place, record) in records.into_iter().enumerate() {
         let key = record.partition_key.as_ref();
-        let hash = record.hash.or_else(|| key.map(|key| hash_of(key.as_str())));
+        let by_key = || key.map(|key| hash_of(key.as_str()));
+        // A name counts within its shard: where nothing else decides, a retry must find that shard.
+        let by_name = || record.dedupe.map(|DedupeKey(name)| HashKey(name));
+        let hash = record.hash.or_else(by_key).or_else(by_name);
         let shard = hash.map_or_else(|| routing.next(), |hash| routing.shard(hash));
         // A stream always has a shard for each key, unless it is being deleted.
         let Some(shard) = shard else { continue };

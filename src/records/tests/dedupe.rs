@@ -54,3 +54,19 @@ async fn names_are_known_after_a_restart_and_in_the_shards_that_go_on() {
     assert_eq!(put(&server, &stream, "a").await, first);
     assert_eq!(put(&server, &stream, "b").await, second);
 }
+
+#[tokio::test]
+async fn name_is_found_again_where_the_stream_chooses_the_shard() {
+    let server = Server::new();
+    let stream = server.create("orders", Some(4));
+    server.streams.set_distribution(&stream, Distribution::Auto).expect("it is set");
+    let mut shards = std::collections::BTreeSet::new();
+    for name in 0..32 {
+        let named = Payload { hash: None, partition_key: None, ..named(&name.to_string(), "") };
+        let first = server.streams.put_one(&stream, named.clone(), None).await.expect("stored");
+        let again = server.streams.put_one(&stream, named, None).await.expect("known");
+        assert_eq!(again, first);
+        shards.insert(first.shard);
+    }
+    assert_eq!(shards.len(), 4, "they are spread");
+}
