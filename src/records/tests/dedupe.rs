@@ -54,3 +54,34 @@ async fn names_are_known_after_a_restart_and_in_the_shards_that_go_on() {
     assert_eq!(put(&server, &stream, "a").await, first);
     assert_eq!(put(&server, &stream, "b").await, second);
 }
+
+#[tokio::test]
+async fn name_is_known_to_a_put_that_waits_while_its_shard_is_split() {
+    let server = Server::new();
+    let stream = server.create("orders", Some(1));
+    let first = put(&server, &stream, "a").await;
+    let (_, live) = server.streams.live(&stream).expect("it exists");
+    let held = live.routing.clone().write_owned().await;
+    // The retry waits first; the split comes between its two looks at the routing.
+    let release = async {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        drop(held);
+    };
+    let split = server.split(&stream, 0, 1 << 100);
+    let (again, (), ()) = tokio::join!(put(&server, &stream, "a"), split, release);
+    assert_eq!(again, first);
+    assert_eq!(server.streams.info(&stream).expect("it exists").shards.len(), 3);
+}
+
+#[tokio::test]
+async fn name_alone_decides_the_shard_of_a_record_without_a_key() {
+    let server = Server::new();
+    let new = NewRecordStream { distribution: Distribution::Auto, ..new_stream("orders", Some(4)) };
+    let stream = server.streams.create(new).expect("it is created").name.clone();
+    let unkeyed = || Payload { partition_key: None, hash: None, ..named("a", "a") };
+    let first = server.streams.put_one(&stream, unkeyed(), None).await.expect("it is stored");
+    for _ in 0..8 {
+        let again = server.streams.put_one(&stream, unkeyed(), None).await;
+        assert_eq!(again.expect("it is known"), first);
+    }
+}
