@@ -57,7 +57,8 @@ pub struct Appended {
 /// What a shard holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// The index of the oldest record that is kept; `next` when there is none.
+    /// The index of the oldest record that is kept; `next` when there is none, and 1 while the index
+    /// fails.
     pub first: u64,
     /// The index behind the newest durable record.
     pub next: u64,
@@ -157,7 +158,7 @@ impl ShardLog {
     }
 
     /// The index of the first record that arrived at this moment or later; the next index when
-    /// there is none.
+    /// there is none, and 1 while the index fails.
     pub fn seek(&self, at: ServerTimestamp) -> u64 {
         let next = self.next_index();
         let run = self.stream.first_since(at);
