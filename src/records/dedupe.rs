@@ -1,8 +1,8 @@
 //! Producers that retry may name a record, so that it is stored once.
 //!
-//! A name counts within its shard, for a bounded time and up to a bounded number of later names. It
-//! is stored with the record, as a hash; after a start, the window is read back from the newest
-//! records when the shard is first asked.
+//! A name counts within its shard, for a bounded time and up to a bounded number of later names; it
+//! decides the shard of a record without a key. It is stored with the record, as a hash; after a
+//! start, the window is read back from the newest records when the shard is first asked.
 
 use std::collections::{HashMap, VecDeque};
 

@@ -55,6 +55,11 @@ impl Routing {
         self.open.get(behind.checked_sub(1)?)
     }
 
+    /// Any shard.
+    pub fn any(&self) -> Option<&Arc<LiveShard>> {
+        self.open.first()
+    }
+
     /// Any shard, each in its turn.
     pub fn next(&self) -> Option<&Arc<LiveShard>> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);

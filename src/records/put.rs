@@ -1,6 +1,6 @@
 //! Putting records: which shard takes each, whether it may, and what it is called then.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedRwLockReadGuard, watch};
@@ -11,8 +11,10 @@ use super::payload::Payload;
 use super::sequence::SequenceNumber;
 use super::shard::hash_of;
 use super::{RecordStreams, RecordsError};
-use crate::store::{Append, CapacityMode, Distribution, PersistError, ReadLimit, RecordStreamInfo};
-use crate::store::{ShardInfo, ShardLog, Store};
+use crate::store::{
+    self, Append, CapacityMode, Distribution, PersistError, ReadLimit, RecordStreamInfo, ShardInfo,
+    ShardLog, Store,
+};
 use crate::types::{HashKey, Millis, ServerTimestamp, ShardId, StreamName};
 
 /// Records of one request.
@@ -46,8 +48,8 @@ pub enum Refused {
 
 impl RecordStreams {
     /// Puts up to [`MAX_BATCH_RECORDS`] records of [`MAX_BATCH_BYTES`], each on its own: some may be
-    /// refused. The shards of on-demand streams have no rate. Those of one shard that are not, are stored in their order. What was begun goes on
-    /// when the caller goes away.
+    /// refused; of the others, those of one shard are stored in their order. The shards of on-demand
+    /// streams have no rate. What was begun goes on when the caller goes away.
     pub async fn put(
         &self,
         stream: &StreamName,
@@ -56,12 +58,15 @@ impl RecordStreams {
         let (info, live) = self.live(stream)?;
         check(&info, &records)?;
         let routing = live.routing.clone();
-        if let Some(shard) = routing.read().await.next() {
+        if let Some(shard) = routing.read().await.any() {
             let ready = shard.log.ready().await;
             ready.map_err(|error| unavailable(stream, &error))?;
         }
         let putting = self.putting(&info);
         let routing = routing.read_owned().await;
+        // Until now the stream may have got other shards; from here on it has those of the routing.
+        let info = self.store.record_catalog().stream_by_id(info.id);
+        let info = info.ok_or_else(|| RecordsError::NoSuchStream(stream.clone()))?;
         let put = tokio::spawn(async move { putting.run(info, routing, records).await });
         put.await.map_err(|error| RecordsError::Unavailable(error.to_string()))
     }
@@ -259,9 +264,10 @@ impl Putting {
         let read = || async {
             let from = self.now.minus(self.window);
             let mut found = Vec::new();
-            let mut lineage = vec![shard.info.id];
+            let (mut lineage, mut seen) = (vec![shard.info.id], BTreeSet::new());
             while let Some(id) = lineage.pop() {
-                let Some(info_of) = info.shard(id) else { continue };
+                // Those that were split and merged again are met by way of both halves.
+                let Some(info_of) = info.shard(id).filter(|_| seen.insert(id)) else { continue };
                 if info_of.closed.is_none_or(|closed| closed.at >= from)
                     && let Some(log) = self.store.shard(info_of.log)
                 {
@@ -290,8 +296,15 @@ async fn read_keys(
     let newest = log.span().next.saturating_sub((keys * READ_BACK_RECORDS) as u64);
     let mut next = log.seek(from).max(newest);
     loop {
-        let records = log.read_async(next, READ_BACK_STEP).await;
-        let records = records.map_err(|error| error.to_string())?;
+        let records = match log.read_async(next, READ_BACK_STEP).await {
+            Ok(records) => records,
+            // Whoever retries one of them puts it anew.
+            Err(store::RecordsError::Damaged { last, .. }) => {
+                next = last + 1;
+                continue;
+            }
+            Err(error) => return Err(error.to_string()),
+        };
         let Some(last) = records.last() else { return Ok(()) };
         next = last.index + 1;
         for record in records {
@@ -309,10 +322,9 @@ fn grouped(routing: &Routing, records: Vec<Payload>) -> Vec<Group> {
     let mut groups = BTreeMap::<ShardId, Group>::new();
     for (place, record) in records.into_iter().enumerate() {
         let key = record.partition_key.as_ref();
-        let by_key = || key.map(|key| hash_of(key.as_str()));
-        // A name counts within its shard: where nothing else decides, a retry must find that shard.
-        let by_name = || record.dedupe.map(|DedupeKey(name)| HashKey(name));
-        let hash = record.hash.or_else(by_key).or_else(by_name);
+        let hash = record.hash.or_else(|| key.map(|key| hash_of(key.as_str())));
+        // A name is known to one shard only: without a key, the name decides.
+        let hash = hash.or_else(|| record.dedupe.map(|name| HashKey(name.0)));
         let shard = hash.map_or_else(|| routing.next(), |hash| routing.shard(hash));
         // A stream always has a shard for each key, unless it is being deleted.
         let Some(shard) = shard else { continue };

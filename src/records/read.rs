@@ -158,6 +158,10 @@ impl RecordStreams {
         };
         let newest = stored.last().map(|record| (record.index, record.arrival));
         next = newest.map_or(next, |(index, _)| index + 1);
+        if newest.is_none() && next < shard.next() {
+            // All from here on has expired: the end of a closed shard is reached all the same.
+            next = next.max(shard.log.span().first);
+        }
         let tip = next >= shard.next();
         let behind = newest.map_or(Millis(0), |(_, arrival)| now.since(arrival));
         let closed = info.shard(shard.info.id).and_then(|shard| shard.closed);

@@ -24,8 +24,10 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use redb::{ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 
+use super::disk::Disk;
+use super::index::guarded;
 use super::locked;
-use super::records::Shards;
+use super::records::{ShardRetention, Shards};
 use super::streams::Streams;
 use crate::types::{Arn, ProducerTimestamp, ServerTimestamp, StreamId, StreamName};
 
@@ -234,11 +236,6 @@ impl Catalog {
         Self { database, changing: Mutex::new(()), streams, media, shards }
     }
 
-    /// All streams in a database, which may be a new one.
-    pub(super) fn load(db: &Database) -> Result<Vec<StreamInfo>, CatalogError> {
-        load(db).map_err(database)
-    }
-
     fn current(&self, arn: &Arn, version: Option<&str>) -> Result<Arc<StreamInfo>, CatalogError> {
         let info = self.by_name(&arn.name).filter(|info| info.arn == *arn);
         let info = info.ok_or(CatalogError::NotFound)?;
@@ -298,6 +295,29 @@ impl Catalog {
     }
 }
 
+/// A catalog's database, and all that it says.
+pub(super) struct OpenedCatalog {
+    pub database: Database,
+    pub streams: Vec<StreamInfo>,
+    pub records: KnownRecords,
+    pub shards: Vec<(StreamId, ShardRetention)>,
+}
+
+impl OpenedCatalog {
+    /// Opens a disk's catalog, or makes a new one. One that is damaged is refused, also where redb
+    /// panics over it.
+    pub fn open(disk: &dyn Disk) -> Result<Self, String> {
+        guarded(|| {
+            let database = disk.catalog()?;
+            let streams = load(&database)?;
+            let records = KnownRecords::load(&database)?;
+            let shards = shards::load(&database)?;
+            Ok(Self { database, streams, records, shards })
+        })
+    }
+}
+
+/// All streams in a database, which may be a new one.
 fn load(database: &Database) -> Result<Vec<StreamInfo>, redb::Error> {
     // Also makes the tables of a new database.
     let change = database.begin_write()?;

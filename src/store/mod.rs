@@ -72,7 +72,7 @@ use bytes::Bytes;
 
 use crate::clock::Clock;
 use crate::types::{Millis, ServerTimestamp, StreamId};
-use catalog::KnownRecords;
+use catalog::OpenedCatalog;
 use commit::{Batch, Committer};
 use disk::{Disk, FileDisk};
 use held::HeldBytes;
@@ -239,12 +239,8 @@ impl Store {
         limits: Limits,
         clock: Clock,
     ) -> Result<(Self, Batch, OpenReport), OpenError> {
-        let database = disk.catalog().map_err(|e| OpenError::Catalog(e.to_string()))?;
-        let known = Catalog::load(&database).map_err(|e| OpenError::Catalog(e.to_string()))?;
-        let known_records =
-            KnownRecords::load(&database).map_err(|e| OpenError::Catalog(e.to_string()))?;
-        let shards =
-            catalog::shards::load(&database).map_err(|e| OpenError::Catalog(e.to_string()))?;
+        let OpenedCatalog { database, streams: known, records: known_records, shards } =
+            OpenedCatalog::open(&*disk).map_err(OpenError::Catalog)?;
         let ids = known.iter().map(|info| info.id).chain(shards.iter().map(|(id, _)| *id));
         let Opened { segments, resume, recovering, report } =
             opening::open(disk.clone(), &options, limits, &ids.collect::<Vec<_>>())?;

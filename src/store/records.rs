@@ -31,7 +31,7 @@ use tokio::sync::watch;
 
 use super::commit::Committer;
 use super::fragments::{MediaStream, PersistError};
-use super::index::Record;
+use super::index::{Index, Record};
 use super::locked;
 use super::log::entry::Kind;
 use super::log::segment::Segments;
@@ -57,7 +57,8 @@ pub struct Appended {
 /// What a shard holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// The index of the oldest record that is kept; `next` when there is none.
+    /// The index of the oldest record that is kept; `next` when there is none, and 1 while the index
+    /// fails.
     pub first: u64,
     /// The index behind the newest durable record.
     pub next: u64,
@@ -157,10 +158,13 @@ impl ShardLog {
     }
 
     /// The index of the first record that arrived at this moment or later; the next index when
-    /// there is none.
+    /// there is none, and 1 while the index fails.
     pub fn seek(&self, at: ServerTimestamp) -> u64 {
         let next = self.next_index();
         let run = self.stream.first_since(at);
+        if self.index_failure().is_some() {
+            return 1;
+        }
         run.map_or(next, |run| first_of(run.number.counter(), run.breaks))
     }
 
@@ -168,8 +172,9 @@ impl ShardLog {
     pub fn span(&self) -> Span {
         let next = self.next_index();
         let bounds = self.stream.bounds();
+        let first = bounds.map_or(next, |(run, _)| first_of(run.number.counter(), run.breaks));
         Span {
-            first: bounds.map_or(next, |(run, _)| first_of(run.number.counter(), run.breaks)),
+            first: if self.index_failure().is_some() { 1 } else { first },
             next,
             newest: bounds.map(|(_, run)| run.server()),
             bytes: self.stream.stored_bytes(),
@@ -274,6 +279,12 @@ impl ShardLog {
         self.stream.delete();
         self.cache.drop_until(&self.tail, u64::MAX);
         self.next.send_replace(u64::MAX);
+    }
+
+    /// Why the index may not find records that are there, if so. Then none may be taken for
+    /// expired: their readers would pass over them for good.
+    fn index_failure(&self) -> Option<&str> {
+        self.stream.rows().failure()
     }
 
     fn next_index(&self) -> u64 {

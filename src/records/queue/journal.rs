@@ -133,6 +133,8 @@ impl Recovery {
     fn read(&mut self, payload: &[u8]) -> Result<(), MalformedRecord> {
         match decode(payload)? {
             JournalRecord::Changes(events) => {
+                // The parts of a snapshot follow each other: this one's end was not stored.
+                self.partial = None;
                 self.changes += payload.len() as u64;
                 events.into_iter().for_each(|event| self.state.apply(event));
             }
@@ -155,5 +157,26 @@ impl Recovery {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::place::Place;
+    use super::*;
+    use crate::types::StreamId;
+
+    #[test]
+    fn parts_of_two_snapshots_never_make_one() {
+        let shard = StreamId(1);
+        let from = |index| Event::From { shard, index };
+        let many = (0..50_000).map(|index| Event::Settled(Place { shard: StreamId(9), index }));
+        let snapshot = |last| encode_snapshot(many.clone().chain([from(last)]));
+        let (old, new) = (snapshot(1), snapshot(2));
+        assert_eq!((old.len(), new.len()), (3, 3));
+        let mut recovery = Recovery::default();
+        let stored = [&old[0], &old[1], &encode_changes(&[from(7)]), &new[2]];
+        stored.into_iter().for_each(|record| recovery.read(record).expect("it reads"));
+        assert!(recovery.state.knows(shard) && !recovery.state.knows(StreamId(9)));
     }
 }

@@ -56,6 +56,24 @@ async fn names_are_known_after_a_restart_and_in_the_shards_that_go_on() {
 }
 
 #[tokio::test]
+async fn name_is_known_to_a_put_that_waits_while_its_shard_is_split() {
+    let server = Server::new();
+    let stream = server.create("orders", Some(1));
+    let first = put(&server, &stream, "a").await;
+    let (_, live) = server.streams.live(&stream).expect("it exists");
+    let held = live.routing.clone().write_owned().await;
+    // The retry waits first; the split comes between its two looks at the routing.
+    let release = async {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        drop(held);
+    };
+    let split = server.split(&stream, 0, 1 << 100);
+    let (again, (), ()) = tokio::join!(put(&server, &stream, "a"), split, release);
+    assert_eq!(again, first);
+    assert_eq!(server.streams.info(&stream).expect("it exists").shards.len(), 3);
+}
+
+#[tokio::test]
 async fn name_is_found_again_where_the_stream_chooses_the_shard() {
     let server = Server::new();
     let stream = server.create("orders", Some(4));

@@ -158,3 +158,17 @@ async fn put_goes_on_when_its_caller_goes_away() {
     let end = info.shards[0].closed.expect("it is closed").end;
     assert_eq!(server.all(&name, 0).await.len() as u64, end - 1, "none behind the end");
 }
+
+#[tokio::test]
+async fn records_without_keys_go_to_all_shards_in_turn() {
+    let server = Server::new();
+    let new = NewRecordStream { distribution: Distribution::Auto, ..new_stream("orders", Some(4)) };
+    let name = server.streams.create(new).expect("it is created").name.clone();
+    for _ in 0..8 {
+        let record = Payload { partition_key: None, ..record("", "data") };
+        server.streams.put_one(&name, record, None).await.expect("it is stored");
+    }
+    for shard in 0..4 {
+        assert_eq!(server.all(&name, shard).await.len(), 2, "shard {shard}");
+    }
+}

@@ -106,6 +106,21 @@ async fn end_of_a_closed_shard_names_its_children() {
 }
 
 #[tokio::test]
+async fn reader_whose_records_have_expired_comes_to_the_end_of_a_closed_shard() {
+    let server = Server::new();
+    let name = server.create("orders", Some(1));
+    let first = server.put(&name, 0, "1").await;
+    server.put(&name, 0, "2").await;
+    server.clock.advance(Millis(HOUR.0 * 2));
+    server.split(&name, 0, 5).await;
+    server.clock.advance(Millis(HOUR.0 * 23));
+    server.blocking(|streams| streams.store.enforce_retention()).await;
+    let after = server.iterator(&name, 0, StartingPosition::After(first.sequence));
+    let end = server.read(after).await;
+    assert_eq!((end.records.len(), end.next, end.children.len()), (0, None, 2));
+}
+
+#[tokio::test]
 async fn iterator_is_refused_when_its_time_or_its_stream_is_over() {
     let server = Server::new();
     let name = server.create("orders", Some(1));

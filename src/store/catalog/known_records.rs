@@ -6,10 +6,10 @@ use redb::{
     ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction,
 };
 
+use super::corrupted;
 use super::record_facts::{CapacityMode, Distribution, QueueInfo, RecordStreamInfo, ShardInfo};
 use super::records::{Facts, RECORD_POSITIONS};
 use super::shards::SHARDS;
-use super::{CatalogError, corrupted};
 use crate::types::{HashRange, ServerTimestamp, ShardId, StreamId, StreamName};
 
 /// Hours that a stream keeps its records whose facts are lost: the most there are.
@@ -26,19 +26,16 @@ pub struct KnownRecords {
 
 impl KnownRecords {
     /// Reads a database, which may be a new one.
-    pub fn load(database: &redb::Database) -> Result<Self, CatalogError> {
-        let read = || -> Result<Self, redb::Error> {
-            // Also makes the tables of a new database.
-            let change = database.begin_write()?;
-            change.open_table(RecordStreamInfo::TABLE)?;
-            change.open_table(QueueInfo::TABLE)?;
-            change.open_table(RECORD_POSITIONS)?;
-            change.commit()?;
-            let mut damage = None;
-            let known = Self::read(&database.begin_read()?, &mut damage)?;
-            damage.map_or(Ok(known), |what| Err(corrupted(what)))
-        };
-        read().map_err(super::database)
+    pub fn load(database: &redb::Database) -> Result<Self, redb::Error> {
+        // Also makes the tables of a new database.
+        let change = database.begin_write()?;
+        change.open_table(RecordStreamInfo::TABLE)?;
+        change.open_table(QueueInfo::TABLE)?;
+        change.open_table(RECORD_POSITIONS)?;
+        change.commit()?;
+        let mut damage = None;
+        let known = Self::read(&database.begin_read()?, &mut damage)?;
+        damage.map_or(Ok(known), |what| Err(corrupted(what)))
     }
 
     /// What of it can be read; the rest is told as `damage`.

@@ -30,6 +30,11 @@ impl Rows {
         Self { database, stream }
     }
 
+    /// Why rows may be missing from what is found, if so.
+    pub fn failure(&self) -> Option<&str> {
+        self.database.failure()
+    }
+
     /// The fragment with exactly this number.
     pub fn get(&self, number: FragmentNumber, scope: &Scope) -> Option<Record> {
         let counter = number.counter();

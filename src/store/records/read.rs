@@ -158,6 +158,14 @@ impl ShardLog {
             return Err(RecordsError::Deleted);
         }
         let run = self.stream.fragments_from(reading.from, 1).first().copied();
+        let follows = |run: Record| first_of(run.counter(), run.breaks) <= reading.from;
+        if let Some(failure) = self.index_failure()
+            && !run.is_some_and(follows)
+        {
+            let context = format!("find the records from {} on", reading.from);
+            let source = io::Error::other(failure.to_owned());
+            return reading.ended_by(RecordsError::Io { context, source }).map(|()| Step::Done);
+        }
         let Some(run) = run else { return Ok(Step::Done) };
         let first = first_of(run.counter(), run.breaks);
         if first > reading.from {
@@ -218,11 +226,12 @@ impl Reading {
 
     /// All up to `last` can not be read: that is told unless something was found before.
     fn damaged(&self, last: u64) -> Result<(), RecordsError> {
-        if self.found.records.is_empty() {
-            Err(RecordsError::Damaged { first: self.from, last })
-        } else {
-            Ok(())
-        }
+        self.ended_by(RecordsError::Damaged { first: self.from, last })
+    }
+
+    /// Nothing more can be read: why is told unless something was found before.
+    fn ended_by(&self, error: RecordsError) -> Result<(), RecordsError> {
+        if self.found.records.is_empty() { Err(error) } else { Ok(()) }
     }
 }
 

@@ -222,6 +222,29 @@ async fn flipped_bits_of_the_catalog_lose_no_fragment() {
     }
 }
 
+/// Whatever bit of the catalog flips, the store opens with it or says that it does not.
+#[tokio::test]
+async fn catalog_with_flipped_bits_never_panics_the_opening() {
+    let (disk, clock) = (MemoryDisk::new(), clock());
+    let (store, _) = open(&disk, &clock);
+    stream(&store, "front");
+    drop(store);
+    let sound = Disk::read_catalog(&disk).expect("readable").expect("it is there");
+    let mut random = Random(11);
+    for _ in 0..300 {
+        let damaged = MemoryDisk::copy_of(&disk);
+        // Early bytes are the ones that are used.
+        for _ in 0..3 {
+            let within = sound.len() as u64 >> random.below(8);
+            damaged.flip_catalog_bit(random.below(within) as usize);
+        }
+        match Store::open_on(Arc::new(damaged), options(), clock.clone()) {
+            Ok(_) | Err(OpenError::Catalog(_)) => {}
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn remains_of_deleted_streams_and_of_a_crash_are_no_damage() {
     let disk = MemoryDisk::new();

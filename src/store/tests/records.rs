@@ -493,3 +493,24 @@ impl Model {
             read.into_iter().map(|r| (r.index, (r.payload.to_vec(), r.arrival))).collect();
     }
 }
+
+#[tokio::test]
+async fn records_that_the_index_does_not_find_are_not_passed_over() {
+    let (disk, clock) = (MemoryDisk::new(), clock());
+    let (store, _) = open(&disk, &clock);
+    let shard = day(&store);
+    put(&shard, &["a", "b"]).await;
+    let id = shard.id();
+    drop((shard, store));
+    let (store, _) = open(&disk, &clock);
+    let shard = store.shard(id).expect("the shard is known");
+    put(&shard, &["c"]).await;
+    // As after an error of the device: no row is found any more.
+    let database = store.streams.mover().database();
+    database.distrust("the device failed".into());
+    database.close();
+    let failed = shard.read(1, ALL);
+    assert!(matches!(failed, Err(RecordsError::Io { .. })), "{failed:?}");
+    assert_eq!((shard.span().first, shard.seek(clock.now())), (1, 1));
+    assert_eq!(read(&shard, 3), numbered(3, &["c"]), "what is in memory is read");
+}
