@@ -17,7 +17,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{FallocateFlags, OFlags};
+use rustix::fs::{Advice, FallocateFlags, OFlags};
 use rustix::io::ReadWriteFlags;
 
 /// The file of the catalog's database.
@@ -264,6 +264,8 @@ impl Disk for FileDisk {
 /// A file that is open twice.
 #[derive(Debug)]
 struct SegmentFile {
+    /// Of which only what is asked for is read: reading ahead of slow readers would keep the device,
+    /// and so the syncs, busy with what nobody wants yet.
     file: File,
     /// The same one, past the page cache, where the file system can.
     direct: Option<File>,
@@ -273,6 +275,7 @@ impl SegmentFile {
     fn new(file: File, path: &Path) -> Self {
         let mut options = OpenOptions::new();
         let options = options.write(true).custom_flags(OFlags::DIRECT.bits() as i32);
+        let _ = rustix::fs::fadvise(&file, 0, None, Advice::Random);
         Self { file, direct: options.open(path).ok() }
     }
 }

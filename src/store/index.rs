@@ -17,7 +17,7 @@ mod rows;
 mod tests;
 
 pub use database::{Contents, Database, Saved, StaleIndex, guarded};
-pub use mover::{Left, Limits, Mover, States, Unswept};
+pub use mover::{EXPIRED_ROWS, Left, Limits, Mover, States, Unswept};
 pub use recent::Recent;
 pub use rows::Rows;
 

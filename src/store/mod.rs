@@ -19,6 +19,7 @@
 //! - `space`: what goes when space runs out, and the freeing of segments
 //! - [`check`]: verifies and repairs a store that nobody has open
 
+mod background;
 mod catalog;
 pub mod check;
 mod commit;
@@ -309,6 +310,10 @@ impl Store {
     /// once, and segments that hold nothing live any more are recycled. Blocks, for a while when
     /// much has expired; producers are not held up by it.
     pub fn enforce_retention(&self) {
+        background::run(|| self.enforce_limits());
+    }
+
+    fn enforce_limits(&self) {
         let _keeping = locked(&self.keeping);
         let rules = self.rules(self.clock.now());
         let mut trims = Vec::new();
@@ -335,8 +340,10 @@ impl Store {
         let now = self.clock.now();
         let rules = self.rules(now);
         let (committer, streams, totals) = (&self.committer, &self.streams, &self.totals);
-        Emptying { committer, streams, totals, rules: &rules, now }.run();
-        self.recycle();
+        background::run(|| {
+            Emptying { committer, streams, totals, rules: &rules, now }.run();
+            self.recycle();
+        });
     }
 
     /// Resolves when the log has taken another segment: time for [`Store::enforce_retention`].
@@ -481,6 +488,7 @@ impl Options {
             batch: self.index_batch,
             interval: self.index_interval,
             recent: self.index_recent,
+            expired: index::EXPIRED_ROWS,
         }
     }
 }

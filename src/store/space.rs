@@ -17,6 +17,7 @@ use super::fragments::MediaStream;
 use super::index::Record;
 use super::log::entry::{HEADER_BYTES, Header, Kind};
 use super::log::reader::{Place, header_of};
+use super::log::recovery::Window;
 use super::log::segment::{ENTRIES_AT, Segment};
 use super::retention::Rule;
 use super::streams::Streams;
@@ -160,7 +161,8 @@ impl Emptying<'_> {
         let mut all = Vec::new();
         let mut bytes = 0;
         let mut offset = ENTRIES_AT;
-        while let Some(header) = header_at(segment, offset) {
+        let mut window = Window::default();
+        while let Some(header) = header_at(segment, offset, &mut window) {
             offset = header.end() - segment.base;
             if header.kind == Kind::Seal {
                 break;
@@ -198,12 +200,11 @@ impl Emptying<'_> {
 }
 
 /// A segment's entry at an offset, if it is valid.
-fn header_at(segment: &Segment, offset: u64) -> Option<Header> {
-    let mut bytes = [0; HEADER_BYTES];
-    if offset + HEADER_BYTES as u64 > segment.file.len {
+fn header_at(segment: &Segment, offset: u64, window: &mut Window) -> Option<Header> {
+    let (file, len) = (&*segment.file.file, segment.file.len);
+    if offset + HEADER_BYTES as u64 > len {
         return None;
     }
-    segment.file.file.read_at(&mut bytes, offset).ok()?;
-    let header = header_of(&bytes, segment.base + offset)?;
-    (header.salt == segment.salt).then_some(header)
+    let header = window.header(file, offset, len).ok().flatten()?;
+    (header.salt == segment.salt && header.lsn == segment.base + offset).then_some(header)
 }

@@ -20,7 +20,7 @@ const OLD_SECONDS: u64 = 600;
 const STREAMS: usize = 100;
 const SECONDS: u64 = 8;
 /// Runs with and without readers, in turn, since the machine's other load changes.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 /// A reader takes so much and then pauses: 2 MB/s.
 const PIECE: usize = 64 << 10;
 const PAUSE: Duration = Duration::from_millis(32);

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::Record;
 use super::database::{Database, Saved};
+use crate::store::background;
 use crate::store::commit::Committer;
 use crate::store::kept::Kept;
 use crate::store::locked;
@@ -17,13 +18,14 @@ use crate::store::log::segment::Segments;
 use crate::store::streams::{State, Streams};
 use crate::types::{Millis, StreamId};
 
-/// Expired rows that one transaction takes out.
-const EXPIRED_ROWS: usize = 8192;
+/// Expired rows that one transaction takes out. Many, as each transaction costs the device two
+/// syncs, of which producers' syncs that come at the same time are late by milliseconds.
+pub const EXPIRED_ROWS: usize = 1 << 16;
+/// The pause after a transaction that left expired rows is so many times as long.
+const PAUSE: u32 = 4;
 /// So many batches may wait in memory before producers wait: when the database takes none, or not
 /// as many as come.
 const WAITING_BATCHES: usize = 64;
-/// The thread's nice value: what is acknowledged to somebody goes first.
-const NICE: i32 = 10;
 
 /// When records move.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +36,8 @@ pub struct Limits {
     pub interval: Millis,
     /// Fragments of each stream that stay in memory when they have a row.
     pub recent: usize,
+    /// Expired rows that one transaction takes out at most.
+    pub expired: usize,
 }
 
 /// All streams' states, one after the other.
@@ -146,8 +150,7 @@ impl Mover {
     ) -> io::Result<JoinHandle<()>> {
         let mover = self.clone();
         thread::Builder::new().name("store-index".into()).spawn(move || {
-            // Where that is not allowed, it works all the same.
-            let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
+            background::lower_priority();
             while mover.wait() {
                 mover.work_off(&streams, &committer);
             }
@@ -225,8 +228,8 @@ impl Mover {
         self.limits.batch.saturating_mul(WAITING_BATCHES)
     }
 
-    /// One transaction, and if more are to follow a pause of the same length: the device and the
-    /// processor are there for what is acknowledged.
+    /// One transaction, and if more are to follow a pause: the device and the processor are there
+    /// for what is acknowledged.
     fn paced(&self, mut streams: &Streams, committer: &Committer) -> Left {
         let start = Instant::now();
         let left = self.round(&mut streams, &committer.segments, committer.durable());
@@ -234,7 +237,7 @@ impl Mover {
             committer.poison(format!("{failure}; it is made anew when the store opens again"));
         }
         if left == Left::Expired {
-            thread::sleep(start.elapsed());
+            thread::sleep(start.elapsed() * PAUSE);
         }
         left
     }
@@ -250,7 +253,7 @@ impl Mover {
         if batch.is_empty(work.checkpoint) {
             return Left::Nothing;
         }
-        match self.database.commit(&batch, work.checkpoint, segments, EXPIRED_ROWS) {
+        match self.database.commit(&batch, work.checkpoint, segments, self.limits.expired) {
             Ok(removed) => self.committed(work, &batch, &removed, states, segments),
             Err(error) => {
                 tracing::warn!(error, "the index takes nothing; trying again");

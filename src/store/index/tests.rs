@@ -39,7 +39,8 @@ impl Mixture {
         let database = Database::create(Arc::new(disk.clone()), 1 << 20).expect("it is made");
         let database = Arc::new(database);
         let rows = Rows::new(database.clone(), STREAM);
-        let limits = Limits { batch: usize::MAX, interval: Millis(u64::MAX), recent };
+        let limits =
+            Limits { batch: usize::MAX, interval: Millis(u64::MAX), recent, expired: 8192 };
         let mover = Mover::new(database, limits, 0, Vec::new());
         Self { state: Mutex::default(), rows, mover, segments, disk }
     }

@@ -6,15 +6,13 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use super::segment::{FileRef, Segments, write_free_header};
+use crate::store::background::lower_priority;
 use crate::store::disk::Blocks;
 use crate::store::wait;
 
 /// What is written at once, and synced at once: small, so that the commit thread's syncs do not
 /// queue behind a large flush.
 const STEP_BYTES: usize = 1 << 20;
-
-/// The thread's nice value: what is acknowledged to somebody goes first.
-const NICE: i32 = 10;
 
 /// Starts the thread; it ends after [`stop`].
 pub fn start(segments: Arc<Segments>) -> io::Result<JoinHandle<()>> {
@@ -28,8 +26,7 @@ pub fn stop(segments: &Segments) {
 }
 
 fn run(segments: &Segments) {
-    // Without it the store works all the same.
-    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
+    lower_priority();
     loop {
         let mut table = segments.table();
         while !table.stopping && table.free.len() >= segments.limits.prepared {

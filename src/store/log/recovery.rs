@@ -392,7 +392,7 @@ pub fn find_header(
     len: u64,
     fits: impl Fn(u64, &Header) -> bool,
 ) -> io::Result<Option<(u64, Header)>> {
-    let mut window = Window { size: SEARCH_WINDOW, ..Window::default() };
+    let mut window = Window::of(SEARCH_WINDOW);
     let mut offset = from;
     while offset + HEADER_BYTES as u64 <= len {
         if let Some(header) =
@@ -405,25 +405,32 @@ pub fn find_header(
     Ok(None)
 }
 
-/// What is read at once while walking from header to header: they are far apart.
+/// What is read at once while walking from header to header, when they are far apart.
 const WALK_WINDOW: usize = 4 << 10;
-/// What is read at once while looking at every possible place.
+/// What is read at once at most: while looking at every possible place, and where small entries
+/// lie close together.
 const SEARCH_WINDOW: usize = 1 << 20;
 
-/// A stretch of a file in memory.
+/// A stretch of a file in memory. The longer somebody goes on without a jump, the more is read
+/// ahead for him; the file system itself reads nothing ahead.
 pub struct Window {
     bytes: Vec<u8>,
     at: u64,
     size: usize,
+    least: usize,
 }
 
 impl Default for Window {
     fn default() -> Self {
-        Self { bytes: Vec::new(), at: 0, size: WALK_WINDOW }
+        Self::of(WALK_WINDOW)
     }
 }
 
 impl Window {
+    fn of(least: usize) -> Self {
+        Self { bytes: Vec::new(), at: 0, size: least, least }
+    }
+
     /// The header at `offset`, when there is a valid one; `offset + HEADER_BYTES <= len`.
     pub fn header(
         &mut self,
@@ -433,6 +440,8 @@ impl Window {
     ) -> io::Result<Option<Header>> {
         let end = self.at + self.bytes.len() as u64;
         if offset < self.at || offset + HEADER_BYTES as u64 > end {
+            let near = end > 0 && (self.at..end + self.size as u64).contains(&offset);
+            self.size = if near { (self.size * 2).min(SEARCH_WINDOW) } else { self.least };
             let size = usize::try_from(len - offset).unwrap_or(self.size).min(self.size);
             self.bytes.resize(size, 0);
             self.at = offset;
