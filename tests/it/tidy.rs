@@ -24,12 +24,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("web", &[]),
     ("client", &["types", "media", "wire", "clock", "metrics"]),
     ("produce", &["types", "media", "wire", "clock", "client", "metrics"]),
+    ("detect", &["types", "media", "wire", "clock", "client", "metrics"]),
     ("files", &["types", "media", "wire", "clock", "client", "produce", "metrics"]),
     (
         "cli",
         &[
             "types", "media", "wire", "clock", "store", "ingest", "serve", "api", "client",
-            "produce", "files", "config", "metrics",
+            "produce", "files", "detect", "config", "metrics",
         ],
     ),
 ];
@@ -109,6 +110,7 @@ fn library_crates_stay_in_their_rooms() {
         (&["gst::", "gst_app::", "gst_video::"], &["produce/gstreamer"]),
         (&["axum::", "hyper::", "http_body"], &["api", "web.rs", "cli", "produce/tests"]),
         (&["redb::"], &["store"]),
+        (&["tract_onnx::", "prost::"], &["detect/onnx", "detect/models"]),
         (&["std::env::var"], &["config.rs", "client", "cli", "media/mkv/tests", "store/tests"]),
     ];
     let mut broken = Vec::new();
