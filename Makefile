@@ -27,7 +27,7 @@ lint: setup web ## Clippy, and the console's types and style
 	cargo clippy --all-targets --quiet -- -D warnings
 	cd web && npm run --silent check
 
-bench: setup web ## Measure against peers and the disk (ONLY="ack segments": some of it)
+bench: setup web models ## Measure against peers and the disk (ONLY="ack segments": some of it)
 	.ci/setup bench
 	cargo bench --quiet --bench bench -- $(ONLY)
 

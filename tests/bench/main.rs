@@ -4,6 +4,8 @@
 //! `cargo bench --bench bench -- NAME…` runs those, without a name all; `--list` lists them.
 
 mod expiry;
+#[cfg(feature = "onnx")]
+mod inference;
 mod ingest;
 mod limits;
 mod load;
@@ -31,6 +33,8 @@ const BENCHES: &[Bench] = &[
     ("scale", "the index with a month of fragments: open, memory, queries, rebuild", scale::run),
     ("expiry", "PERSISTED acks while a million fragments expire / without", expiry::run),
     ("limits", "what a full-speed ingest exceeds the limits of space by", limits::run),
+    #[cfg(feature = "onnx")]
+    ("inference", "each face model in tract / ONNX Runtime with one thread", inference::run),
     ("log-designs", "ways to make many small appends durable", log_designs::run),
 ];
 
