@@ -50,6 +50,9 @@ pub struct Config {
     /// PEM file with the certificate's private key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_key: Option<PathBuf>,
+    /// Whether TLS clients are offered HTTP/2, which asynchronous Java clients of record streams
+    /// need. Video producers of the C SDK then choose it as well, and their signatures break.
+    pub tls_http2: Switch,
     /// How log lines are written to standard error.
     pub log_format: LogFormat,
     /// The store.
@@ -64,6 +67,8 @@ pub struct Config {
     pub get_media: GetMediaLimits,
     /// HLS sessions.
     pub hls: HlsLimits,
+    /// Record streams.
+    pub records: RecordsConfig,
 }
 
 /// On or off.
@@ -131,6 +136,10 @@ pub struct HttpLimits {
     pub max_head_bytes: usize,
     /// Bytes of a JSON request.
     pub max_json_bytes: usize,
+    /// Bytes of a request of record streams. PutRecords takes 10 MiB, which base64 makes 14.
+    pub max_records_bytes: usize,
+    /// Requests of record streams with more than 1 MiB that are taken at a time; more wait.
+    pub max_large_bodies: usize,
     /// From connecting, or the previous answer, to a complete request head.
     pub header_timeout_seconds: u64,
     /// From the head to the end of a JSON body.
@@ -219,6 +228,42 @@ pub struct HlsLimits {
     pub max_range_seconds: u64,
 }
 
+/// Record streams. The defaults are those of AWS, where it has one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RecordsConfig {
+    /// Whether each shard is held to the rates of AWS: 1000 records and 1 MiB per second in, five
+    /// calls and 2 MiB per second out, and 2 MiB per second for each consumer.
+    pub shard_limits: ShardLimits,
+    /// Open shards of all provisioned streams together.
+    pub max_open_shards: u32,
+    /// On-demand streams.
+    pub max_on_demand_streams: u32,
+    /// Consumers of a stream.
+    pub max_consumers_per_stream: usize,
+    /// How long GetRecords waits at the tail for something to come, so that a client that asks in a
+    /// loop stays within its five calls per second. 0 answers at once, as AWS does.
+    pub read_wait_ms: u64,
+    /// How long a SubscribeToShard lasts.
+    pub subscription_seconds: u64,
+    /// A subscription sends something at least this often.
+    pub keepalive_ms: u64,
+    /// How long a record's dedupe key is known.
+    pub dedupe_seconds: u64,
+    /// How many of the newest dedupe keys of a shard are known.
+    pub dedupe_keys_per_shard: usize,
+}
+
+/// Whose rates a shard is held to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ShardLimits {
+    /// Those of AWS.
+    Aws,
+    /// None but what the machine can do.
+    Off,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -230,6 +275,7 @@ impl Default for Config {
             auth: Switch::On,
             tls_cert: None,
             tls_key: None,
+            tls_http2: Switch::Off,
             log_format: LogFormat::Text,
             store: StoreConfig::default(),
             http: HttpLimits::default(),
@@ -237,6 +283,7 @@ impl Default for Config {
             files: FileLimits::default(),
             get_media: GetMediaLimits::default(),
             hls: HlsLimits::default(),
+            records: RecordsConfig::default(),
         }
     }
 }
@@ -266,6 +313,8 @@ impl Default for HttpLimits {
             max_connections: 4096,
             max_head_bytes: 64 << 10,
             max_json_bytes: MIB as usize,
+            max_records_bytes: 16 * MIB as usize,
+            max_large_bodies: 16,
             header_timeout_seconds: 60,
             body_timeout_seconds: 20,
             tls_timeout_seconds: 10,
@@ -321,6 +370,22 @@ impl Default for HlsLimits {
             max_playlist_fragments: 5000,
             live_within_seconds: 30,
             max_range_seconds: 24 * 60 * 60,
+        }
+    }
+}
+
+impl Default for RecordsConfig {
+    fn default() -> Self {
+        Self {
+            shard_limits: ShardLimits::Aws,
+            max_open_shards: 1000,
+            max_on_demand_streams: 50,
+            max_consumers_per_stream: 20,
+            read_wait_ms: 200,
+            subscription_seconds: 300,
+            keepalive_ms: 5000,
+            dedupe_seconds: 300,
+            dedupe_keys_per_shard: 10_000,
         }
     }
 }
@@ -488,6 +553,14 @@ impl Config {
             "http.max_json_bytes must be from 1 KiB to 64 MiB",
         )?;
         rule(
+            (MIB as usize..=64 * MIB as usize).contains(&self.http.max_records_bytes),
+            "http.max_records_bytes must be from 1 MiB to 64 MiB",
+        )?;
+        rule(
+            (1..=10_000).contains(&self.http.max_large_bodies),
+            "http.max_large_bodies must be from 1 to 10000",
+        )?;
+        rule(
             (1..=1_000_000).contains(&self.http.max_connections),
             "http.max_connections must be from 1 to 1000000",
         )?;
@@ -513,7 +586,24 @@ impl Config {
         positive("put_media.idle_seconds", self.put_media.idle_seconds)?;
         positive("put_media.max_connection_seconds", self.put_media.max_connection_seconds)?;
         positive("get_media.max_connection_seconds", self.get_media.max_connection_seconds)?;
-        positive("hls.max_playlist_fragments", self.hls.max_playlist_fragments as u64)
+        positive("hls.max_playlist_fragments", self.hls.max_playlist_fragments as u64)?;
+        rule(
+            (1..=10_000).contains(&self.records.max_open_shards),
+            "records.max_open_shards must be from 1 to 10000",
+        )?;
+        rule(
+            self.records.read_wait_ms <= 20_000,
+            "records.read_wait_ms must be up to 20000: clients give up on answers that take longer",
+        )?;
+        rule(
+            (100..=30_000).contains(&self.records.keepalive_ms),
+            "records.keepalive_ms must be from 100 to 30000",
+        )?;
+        rule(
+            self.records.dedupe_keys_per_shard <= 1_000_000,
+            "records.dedupe_keys_per_shard must be up to 1000000",
+        )?;
+        positive("records.subscription_seconds", self.records.subscription_seconds)
     }
 }
 
@@ -595,76 +685,4 @@ fn place(settings: &mut Table, table: Option<&str>, key: &str, value: Value) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn merge(text: &str, env: &[(&str, &str)], flags: &[Flag]) -> Result<Config, String> {
-        let lookup = |name: &str| {
-            env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
-        };
-        Config::merge(Path::new(DEFAULT_FILE), text, &lookup, flags).map_err(|e| e.to_string())
-    }
-
-    #[test]
-    fn nothing_given_is_the_defaults() {
-        assert_eq!(merge("", &[], &[]), Ok(Config::default()));
-    }
-
-    #[test]
-    fn flags_go_before_variables_and_variables_before_the_file() {
-        let file = "region = 'file'\naccount = '111111111111'\nlisten = '127.0.0.1:1'\n\
-                    [http]\nmax_connections = 7\nmax_json_bytes = 2048";
-        let env = [
-            ("KINORA_REGION", "env"),
-            ("KINORA_LISTEN", "127.0.0.1:2"),
-            ("KINORA_HTTP_MAX_CONNECTIONS", "8"),
-            ("KINORA_PUT_MEDIA_ENFORCE_RATES", "true"),
-            ("KINORA_PUBLIC_URL", "https://video.example.org/"),
-            ("KINORA_PORT", "tcp://…"),
-        ];
-        let flags = [("listen", "127.0.0.1:3".to_owned())];
-        let config = merge(file, &env, &flags).expect("valid settings");
-        assert_eq!(config.account, "111111111111");
-        assert_eq!(config.region, "env");
-        assert_eq!(config.listen.port(), 3);
-        assert_eq!((config.http.max_connections, config.http.max_json_bytes), (8, 2048));
-        assert!(config.put_media.enforce_rates);
-        assert_eq!(config.public_url.as_deref(), Some("https://video.example.org"));
-    }
-
-    #[test]
-    fn what_is_wrong_is_named() {
-        let cases = [
-            merge("lisen = '127.0.0.1:1'", &[], &[]),
-            merge("[http]\nmax_conections = 1", &[], &[]),
-            merge("[http]\nmax_connections = 'many'", &[], &[]),
-            merge("", &[("KINORA_HTTP_MAX_CONNECTIONS", "many")], &[]),
-            merge("", &[("KINORA_LISTEN", "nowhere")], &[]),
-            merge("", &[], &[("auth", "perhaps".to_owned())]),
-            merge("", &[("KINORA_AUTH", "off")], &[("listen", "0.0.0.0:1".to_owned())]),
-            merge("tls_cert = 'x'", &[], &[]),
-            merge("public_url = 'https://x/y'", &[], &[]),
-            merge("account = '1'", &[], &[]),
-            merge("[store]\nsegment_bytes = 1", &[], &[]),
-            merge("[store]\nquota_bytes = 67108864", &[], &[]),
-        ];
-        let expected = [
-            "kinora.toml: TOML parse error at line 1, column 1",
-            "kinora.toml: TOML parse error at line 2, column 1",
-            "kinora.toml: TOML parse error at line 2, column 19",
-            "KINORA_HTTP_MAX_CONNECTIONS: expected integer, got `many`",
-            "KINORA_LISTEN: invalid socket address syntax; give an IP address and a port, such as",
-            "--auth: unknown variant `perhaps`",
-            "auth can be off only on a loopback address",
-            "tls_cert and tls_key must be given together",
-            "public_url must be http:// or https://",
-            "account must have twelve digits",
-            "store.segment_bytes must be from 1 MiB to 4 GiB",
-            "store.quota_bytes must be 0 or at least 6 times store.segment_bytes",
-        ];
-        for (case, expected) in cases.into_iter().zip(expected) {
-            let message = case.expect_err(expected);
-            assert!(message.starts_with(expected), "{message}\nexpected: {expected}");
-        }
-    }
-}
+mod tests;

@@ -2,7 +2,8 @@
 //!
 //! The names follow the CloudWatch metrics of KVS (`PutMedia.IncomingBytes` is
 //! `kinora_put_media_incoming_bytes_total`) where there is one. Values are totals of the server:
-//! a label per stream would grow without bound.
+//! a label per stream would grow without bound. What shards, consumers and queues have before them
+//! is told with labels all the same, up to a bound; `api::records` looks it up when it is asked.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -88,6 +89,20 @@ metrics! {
         "GetMedia answers that are open.";
     Counter get_media_bytes "kinora_get_media_outgoing_bytes_total"
         "Bytes of GetMedia answers sent.";
+    Counter records_in "kinora_records_incoming_total"
+        "Records put and acknowledged.";
+    Counter records_in_bytes "kinora_records_incoming_bytes_total"
+        "Bytes of their data.";
+    Counter records_refused "kinora_records_refused_total"
+        "Records of PutRecord and PutRecords that were not stored.";
+    Counter records_throttled "kinora_records_throttled_total"
+        "Requests and records that exceeded a rate.";
+    Counter records_out "kinora_records_outgoing_total"
+        "Records given by GetRecords, subscriptions and queues.";
+    Counter records_out_bytes "kinora_records_outgoing_bytes_total"
+        "Bytes of their data.";
+    Gauge subscriptions "kinora_records_active_subscriptions"
+        "SubscribeToShard answers that are open.";
     Gauge store_bytes "kinora_store_used_bytes"
         "Bytes of the log's files that hold fragments.";
     Gauge store_disk_bytes "kinora_store_disk_bytes"

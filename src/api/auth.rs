@@ -5,6 +5,7 @@
 //! everybody is a caller who may do everything.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -18,14 +19,14 @@ use http::request::Parts;
 use subtle::ConstantTimeEq;
 
 use super::body::read_whole;
-use super::keys::Refused;
+use super::keys::{Key, Refused};
 use super::{ApiError, App, AppState, ErrorKind};
 use crate::types::StreamName;
-use crate::wire::sigv4::{self, EMPTY_PAYLOAD, UNSIGNED_PAYLOAD, payload_hash};
+use crate::wire::sigv4::{self, EMPTY_PAYLOAD, Presented, UNSIGNED_PAYLOAD, payload_hash};
 use crate::wire::token::{Scope, TokenError};
 
-/// The services a signature may be scoped to.
-const SERVICES: &[&str] = &["kinesisvideo"];
+/// What signatures of the video API and the native one are scoped to.
+const VIDEO: &str = "kinesisvideo";
 
 /// What a client says it hashed; may itself be unsigned.
 const CONTENT_HASH: &str = "x-amz-content-sha256";
@@ -92,14 +93,40 @@ pub(super) async fn signed(
         return Ok(admit(request, Caller::anybody(), next).await);
     }
     let (parts, body) = request.into_parts();
-    // Whoever presents no signature at all does not get to send a body either.
-    with_signature(&parts, |request| sigv4::parse(request).map(drop)).map_err(counted(&app))?;
+    let presented = presented(&app, &parts)?;
     let limits = &app.config.http;
     let timeout = Duration::from_secs(limits.body_timeout_seconds);
     let body = read_whole(body, limits.max_json_bytes, timeout).await?;
-    let caller =
-        verify(&app, &parts, &[&payload_hash(&body), UNSIGNED_PAYLOAD]).map_err(counted(&app))?;
+    let caller = verify_body(&app, &parts, presented, &body, VIDEO)?;
     Ok(admit(Request::from_parts(parts, Body::from(body)), caller, next).await)
+}
+
+/// A signature of a key that exists; not checked yet.
+pub(super) struct Candidate {
+    presented: Presented,
+    key: Arc<Key>,
+}
+
+/// The signature that a head presents; `None` with auth off. Whoever presents none, or one of an
+/// unknown key, does not get to send a body either.
+pub(super) fn presented(app: &App, parts: &Parts) -> Result<Option<Candidate>, ApiError> {
+    if !app.config.auth_required() {
+        return Ok(None);
+    }
+    candidate(app, parts).map(Some).map_err(counted(app))
+}
+
+/// Checks a signature that covers the whole body.
+pub(super) fn verify_body(
+    app: &App,
+    parts: &Parts,
+    candidate: Option<Candidate>,
+    body: &[u8],
+    service: &str,
+) -> Result<Caller, ApiError> {
+    let Some(candidate) = candidate else { return Ok(Caller::anybody()) };
+    let hashes = [&payload_hash(body), UNSIGNED_PAYLOAD];
+    candidate.verify(app, parts, &hashes, service).map_err(counted(app))
 }
 
 /// AWS operations that stream their body: verifies the head. Clients differ in what they sign for
@@ -196,15 +223,31 @@ fn verify_head(app: &App, parts: &Parts) -> Result<Caller, ApiError> {
 }
 
 fn verify(app: &App, parts: &Parts, payload_hashes: &[&str]) -> Result<Caller, ApiError> {
-    let now = app.clock.now();
+    candidate(app, parts)?.verify(app, parts, payload_hashes, VIDEO)
+}
+
+fn candidate(app: &App, parts: &Parts) -> Result<Candidate, ApiError> {
     let presented = with_signature(parts, sigv4::parse)?;
     // Our keys are long-lived and have no session token. One that is sent all the same (C
     // producers never sign it) proves nothing and harms nothing, so it is not looked at.
-    let key = app.keys.lookup(presented.access_key(), now).map_err(refused)?;
-    with_signature(parts, |request| {
-        presented.verify(request, &key.secret, payload_hashes, SERVICES, now)
-    })?;
-    Ok(Caller::with_key(&key.access_key))
+    let key = app.keys.lookup(presented.access_key(), app.clock.now()).map_err(refused)?;
+    Ok(Candidate { presented, key })
+}
+
+impl Candidate {
+    fn verify(
+        &self,
+        app: &App,
+        parts: &Parts,
+        payload_hashes: &[&str],
+        service: &str,
+    ) -> Result<Caller, ApiError> {
+        with_signature(parts, |request| {
+            let now = app.clock.now();
+            self.presented.verify(request, &self.key.secret, payload_hashes, &[service], now)
+        })?;
+        Ok(Caller::with_key(&self.key.access_key))
+    }
 }
 
 /// Shows a request's head to the signature code, as it was received.

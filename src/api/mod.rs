@@ -4,7 +4,8 @@
 //! operation is a file that turns a wire shape into domain calls and back.
 //!
 //! Each area (`video`, `media`, `archive`, `native`) returns its [`Routes`], sorted by how callers
-//! prove who they are; [`router`] puts the matching check before each group.
+//! prove who they are; [`router`] puts the matching check before each group. `records` is found by a
+//! header instead of a path, so it stands before all of them.
 
 pub mod archive;
 mod auth;
@@ -17,6 +18,7 @@ pub mod media;
 mod native;
 mod observe;
 mod parts;
+pub mod records;
 pub mod server;
 mod streams;
 mod upload;
@@ -41,6 +43,8 @@ pub use streams::{blocking, find_stream};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::records::RecordStreams;
+use crate::records::queue::Queues;
 use crate::serve::package::Packager;
 use crate::store::Store;
 use crate::types::Millis;
@@ -62,6 +66,12 @@ pub struct App {
     pub readers: media::Readers,
     /// The files that are being uploaded.
     pub files: media::Files,
+    /// The record streams of the store.
+    pub records: Arc<RecordStreams>,
+    /// The queues over them.
+    pub queues: Queues,
+    /// What bounds the requests of record streams.
+    pub gate: records::Gate,
     /// Makes segments for players, and keeps the newest.
     pub packager: Packager,
     /// Cancelled when the server stops: long answers then end in order, soon.
@@ -90,9 +100,7 @@ pub struct Routes {
 /// The whole service as one router.
 pub fn router(app: AppState) -> Router {
     let Routes { signed, streaming, native, public } =
-        [video::routes(), media::routes(), archive::routes(), native::routes(), keeping::routes()]
-            .into_iter()
-            .fold(Routes::default(), Routes::and);
+        areas().into_iter().fold(Routes::default(), Routes::and);
     // Not `route_layer`, which refuses an area that has no routes yet.
     let signed = signed.layer(from_fn_with_state(app.clone(), auth::signed));
     let streaming = streaming.layer(from_fn_with_state(app.clone(), auth::streaming));
@@ -106,8 +114,20 @@ pub fn router(app: AppState) -> Router {
         .merge(public)
         .fallback(not_found)
         .method_not_allowed_fallback(not_found)
+        .layer(from_fn_with_state(app.clone(), records::divert))
         .layer(from_fn_with_state(app.clone(), observe::observe))
         .with_state(app)
+}
+
+fn areas() -> [Routes; 6] {
+    [
+        video::routes(),
+        media::routes(),
+        archive::routes(),
+        native::routes(),
+        keeping::routes(),
+        records::routes(),
+    ]
 }
 
 impl App {

@@ -7,7 +7,7 @@ use axum::{Json, Router};
 use http::{StatusCode, header};
 use serde_json::{Value, json};
 
-use super::{ApiError, App, AppState, Caller, Routes};
+use super::{ApiError, App, AppState, Caller, Routes, blocking, records};
 use crate::store::{FragmentInfo, StreamInfo};
 
 /// The most streams in one answer of `GET /v1/streams`.
@@ -92,8 +92,8 @@ async fn metrics(State(app): State<AppState>, caller: Caller) -> Result<Response
     app.metrics.store_refused.raise_to(space.refused);
     app.metrics.store_copied_bytes.raise_to(space.copied_bytes);
     app.metrics.store_held_bytes.set(app.store.held_bytes());
-    let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    Ok((content_type, app.metrics.render()).into_response())
+    let text = blocking(move || Ok(app.metrics.render() + &records::render_metrics(&app))).await?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 
 /// `GET /healthz`: 200 while the store takes writes, 503 with the reason afterwards.

@@ -5,15 +5,24 @@ use std::time::Instant;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, header};
 use tracing::Instrument;
 
 use super::AppState;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
+/// Put into an answer's extensions by what is told apart by something else than its path.
+#[derive(Clone, Copy)]
+pub(super) struct Operation(pub(super) &'static str);
+
 /// Gives the request an id (`x-amzn-RequestId`, also in every log line under it) and counts it.
-pub(super) async fn observe(State(app): State<AppState>, request: Request, next: Next) -> Response {
+pub(super) async fn observe(
+    State(app): State<AppState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    name_host(&mut request);
     let id = request_id();
     let matched = request.extensions().get::<MatchedPath>();
     let operation = matched.map_or_else(|| "other".to_owned(), |path| path.as_str().to_owned());
@@ -25,11 +34,23 @@ pub(super) async fn observe(State(app): State<AppState>, request: Request, next:
     let took = started.elapsed();
     let status = response.status();
     app.metrics.http_seconds.observe(took);
-    app.metrics.http_requests.count(&operation, status.as_u16());
+    let operation = response.extensions().get().map_or(&*operation, |&Operation(name)| name);
+    app.metrics.http_requests.count(operation, status.as_u16());
     span.in_scope(|| tracing::debug!(status = status.as_u16(), ?took, "answered"));
     let id = HeaderValue::try_from(id).expect("an id is hexadecimal");
     response.headers_mut().insert(REQUEST_ID, id);
     response
+}
+
+/// HTTP/2 names the host elsewhere; all that follows, signatures first, looks for `Host`.
+fn name_host(request: &mut Request) {
+    if request.headers().contains_key(header::HOST) {
+        return;
+    }
+    let authority = request.uri().authority();
+    if let Some(host) = authority.and_then(|name| HeaderValue::from_str(name.as_str()).ok()) {
+        request.headers_mut().insert(header::HOST, host);
+    }
 }
 
 /// A random UUID (version 4), as AWS has them.

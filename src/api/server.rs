@@ -1,7 +1,8 @@
-//! The listening socket: one port, HTTP/1.1, with TLS or without.
+//! The listening socket: one port, with TLS or without.
 //!
-//! HTTP/1.1 only, since producers sign hop-by-hop headers that HTTP/2 removes: ALPN never offers
-//! `h2`. Life: [`Server::bind`], then [`Server::run`] until the application's shutdown signal.
+//! HTTP/1.1, since video producers sign hop-by-hop headers that HTTP/2 removes: over TLS, `h2` is
+//! offered only where the configuration says so. Without TLS, a client that begins with HTTP/2 gets
+//! it: asynchronous Java clients subscribe to shards in no other way. Life: [`Server::bind`], then [`Server::run`] until the application's shutdown signal.
 //! Binding comes before opening the store, since a taken port is quickly told.
 
 use std::io::{self, Cursor};
@@ -12,10 +13,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use bytes::BytesMut;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Chain, Join};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -23,19 +26,26 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::impatient::Impatient;
 use super::upload::{self, First};
 use super::workers::Workers;
 use super::{AppState, router};
-use crate::config::Config;
+use crate::config::{Config, HttpLimits, Switch};
 
 /// Pause after the system refused to accept, for want of file descriptors for instance.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The only protocol that TLS clients are offered.
-const ALPN: &[u8] = b"http/1.1";
+/// What TLS clients are offered.
+const HTTP_1: &[u8] = b"http/1.1";
+/// What they are offered before it, where the configuration says so.
+const HTTP_2: &[u8] = b"h2";
+/// Requests at a time on a connection of HTTP/2: subscriptions to so many shards.
+const MAX_HTTP_2_STREAMS: u32 = 100;
+/// How often a silent connection of HTTP/2 is asked whether its client is still there.
+const HTTP_2_PING: Duration = Duration::from_secs(30);
 
 /// A bound server.
 pub struct Server {
@@ -67,7 +77,7 @@ impl Server {
     /// Takes the port and reads the certificate.
     pub async fn bind(config: &Config) -> Result<Self, StartError> {
         let tls = match (&config.tls_cert, &config.tls_key) {
-            (Some(cert), Some(key)) => Some(acceptor(cert, key)?),
+            (Some(cert), Some(key)) => Some(acceptor(cert, key, config.tls_http2)?),
             _ => None,
         };
         let address = config.listen;
@@ -192,24 +202,63 @@ async fn serve(
 ) -> Result<(), Error> {
     let limits = &app.config.http;
     let writer = Impatient::new(writer, Duration::from_secs(limits.write_timeout_seconds));
-    let begin = match first {
+    match first {
         First::Upload(upload) => {
-            return Ok(upload::serve(upload, reader, writer, router, &app.clock).await?);
+            Ok(upload::serve(upload, reader, writer, router, &app.clock).await?)
         }
-        First::Other(begin) => begin,
-    };
-    let socket = tokio::io::join(Cursor::new(begin).chain(reader), writer);
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(limits.header_timeout_seconds))
-        .max_buf_size(limits.max_head_bytes)
-        .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router));
+        First::Http2(begin) => {
+            let socket = TokioIo::new(joined(begin, reader, writer));
+            let service = TowerToHyperService::new(router);
+            finish(http_2(limits).serve_connection(socket, service), &app.shutdown).await
+        }
+        First::Other(begin) => {
+            let socket = TokioIo::new(joined(begin, reader, writer));
+            let service = TowerToHyperService::new(router);
+            finish(http_1(limits).serve_connection(socket, service), &app.shutdown).await
+        }
+    }
+}
+
+/// Serves until the client goes, or until what is under way at the shutdown is done.
+async fn finish<C>(connection: C, shutdown: &CancellationToken) -> Result<(), Error>
+where
+    C: GracefulConnection<Error = hyper::Error>,
+{
     let mut connection = pin!(connection);
     tokio::select! {
         ended = connection.as_mut() => return Ok(ended?),
-        () = app.shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
+        () = shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
     }
     Ok(connection.await?)
+}
+
+/// A socket whose first bytes were read already.
+fn joined<R: AsyncRead, W: AsyncWrite>(
+    begin: BytesMut,
+    reader: R,
+    writer: W,
+) -> Join<Chain<Cursor<BytesMut>, R>, W> {
+    tokio::io::join(Cursor::new(begin).chain(reader), writer)
+}
+
+fn http_1(limits: &HttpLimits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(limits.header_timeout_seconds))
+        .max_buf_size(limits.max_head_bytes);
+    builder
+}
+
+fn http_2(limits: &HttpLimits) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .keep_alive_interval(HTTP_2_PING)
+        .keep_alive_timeout(Duration::from_secs(limits.header_timeout_seconds))
+        .max_concurrent_streams(MAX_HTTP_2_STREAMS)
+        .max_header_list_size(u32::try_from(limits.max_head_bytes).unwrap_or(u32::MAX));
+    builder
 }
 
 /// What to do about an address that cannot be had.
@@ -230,7 +279,7 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
-fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, StartError> {
+fn acceptor(cert: &Path, key: &Path, http_2: Switch) -> Result<TlsAcceptor, StartError> {
     let in_file = |path: &Path| {
         let path = path.display().to_string();
         move |error: tokio_rustls::rustls::pki_types::pem::Error| {
@@ -249,6 +298,7 @@ fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, StartError> {
         .with_no_client_auth()
         .with_single_cert(chain, private_key)
         .map_err(refused)?;
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    let offered: &[&[u8]] = if http_2 == Switch::On { &[HTTP_2, HTTP_1] } else { &[HTTP_1] };
+    config.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::Failure;
 use crate::config::{Config, Flag};
-use crate::store::check::{CheckReport, Damage, LostMedia, Note, Progress, check};
+use crate::store::check::{CheckReport, Damage, LostMedia, LostRecords, Note, Progress, check};
 use crate::types::{ProducerTimestamp, StreamId, StreamName};
 
 /// How often the progress is shown.
@@ -23,7 +23,7 @@ const FAILED: u8 = 2;
 ///
 /// Reads everything: the checksums of every segment, entry and fragment, the order of the log, and
 /// the catalog of streams against the log. Says which seconds of which stream are damaged, on the
-/// producer's clock, in RFC 3339. Changes nothing without --repair.
+/// producer's clock, in RFC 3339, and which records of which shard. Changes nothing without --repair.
 ///
 /// Exit status: 0 when the directory is sound, 1 when there is damage (also when --repair has
 /// just dealt with it), 2 when it could not be checked or repaired.
@@ -99,11 +99,17 @@ fn lines(report: &CheckReport, repair: bool) -> Vec<String> {
     let mut lines: Vec<String> = report.damage.iter().map(damage).collect();
     lines.extend(report.notes.iter().map(note));
     lines.extend(report.repairs.iter().map(|done| format!("repaired: {done}")));
-    let CheckReport { streams, segments, bytes, fragments, .. } = report;
+    let CheckReport { streams, segments, bytes, fragments, records, .. } = report;
+    let held = match records {
+        0 => count(*fragments, "whole fragment"),
+        records => {
+            format!("{}, {}", count(*fragments, "whole fragment"), count(*records, "whole record"))
+        }
+    };
     let checked = format!(
         "checked {}, {}, {}, {}",
         count(*streams as u64, "stream"),
-        count(*fragments, "whole fragment"),
+        held,
         count(*segments as u64, "segment"),
         size(*bytes),
     );
@@ -124,6 +130,7 @@ fn lines(report: &CheckReport, repair: bool) -> Vec<String> {
 fn damage(damage: &Damage) -> String {
     match damage {
         Damage::Media(lost) => media(lost),
+        Damage::Records(lost) => records(lost),
         Damage::Log { segment, offset, len, what } => {
             format!("log: {segment}: {} from byte {offset} on: {what}", size(*len))
         }
@@ -156,6 +163,14 @@ fn media(lost: &LostMedia) -> String {
     }
 }
 
+fn records(lost: &LostRecords) -> String {
+    let LostRecords { stream, name, first, last, altered } = lost;
+    let number = count(last - first + 1, "record");
+    let shard = format!("{}, log {}", title(*stream, name.as_ref()), stream.0);
+    let is = if *altered { "damaged" } else { "missing" };
+    format!("{shard}: {is}: {number}, index {first} to {last}")
+}
+
 fn note(note: &Note) -> String {
     match note {
         Note::TornTail { bytes } => format!(
@@ -173,6 +188,9 @@ fn note(note: &Note) -> String {
             if *files == 1 { "1 file was".to_owned() } else { format!("{files} files were") },
         ),
         Note::SetAside(lost) => format!("note: {}, as an earlier repair noted", media(lost)),
+        Note::RecordsSetAside(lost) => {
+            format!("note: {}, as an earlier repair noted", records(lost))
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use super::service::{USER_AGENT, read_credentials};
 use crate::api::keys::CREDENTIALS_FILE;
 use crate::client::{self, Client};
 use crate::clock::Clock;
-use crate::config::{Config, Flag, LogFormat};
+use crate::config::{Config, Flag, LogFormat, ShardLimits};
 use crate::produce::{FragmentLimits, Manner, Options, Progress, Source, Summary, upload};
 use crate::types::{Millis, StreamName};
 use crate::wire::token::{Access, Scope};
@@ -67,7 +67,10 @@ impl Demo {
             ("listen", self.listen.to_string()),
             ("auth", "on".to_owned()),
         ];
-        let server = Running::start(Config::load(None, &flags)?).await?;
+        let mut config = Config::load(None, &flags)?;
+        // Whoever tries record streams on a laptop should see what it can do.
+        config.records.shard_limits = ShardLimits::Off;
+        let server = Running::start(config).await?;
         let outcome = self.film(&server, data, &stop).await;
         let stopped = server.stop().await;
         let (summary, live) = outcome?;

@@ -1,5 +1,7 @@
 //! `kinora serve`
 
+mod options;
+
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -18,15 +20,17 @@ use tracing_subscriber::EnvFilter;
 use super::Failure;
 use crate::api::keys::{CREDENTIALS_FILE, KeyRing};
 use crate::api::media::{Files, Readers};
+use crate::api::records::Gate;
 use crate::api::server::Server;
 use crate::api::{App, AppState};
 use crate::clock::Clock;
 use crate::config::{Config, Flag, LogFormat, Switch};
 use crate::metrics::Metrics;
+use crate::records::RecordStreams;
+use crate::records::queue::Queues;
 use crate::serve::package::{self, Packager};
 use crate::store::disk::{Disk, FileDisk};
-use crate::store::{OpenError, Options, Store};
-use crate::types::Millis;
+use crate::store::{OpenError, Store};
 
 /// How often changes of the keys' file are looked for.
 const KEYS_REFRESH: Duration = Duration::from_secs(1);
@@ -188,21 +192,7 @@ fn open(config: Config, disk: Arc<dyn Disk>) -> Result<AppState, Failure> {
         let path = config.data.join(CREDENTIALS_FILE);
         tracing::info!("made the root key; it is in {}", path.display());
     }
-    let store = &config.store;
-    let options = Options {
-        segment_bytes: store.segment_bytes,
-        prepared_segments: store.prepared_segments,
-        spare_segments: store.spare_segments,
-        queue_bytes: store.queue_bytes,
-        held_bytes: store.held_bytes,
-        record_cache_bytes: store.record_cache_bytes,
-        unretained_keep: Millis(store.unretained_seconds.saturating_mul(1000)),
-        index_cache_bytes: usize::try_from(store.index_cache_bytes)?,
-        index_interval: Millis(store.index_interval_seconds.saturating_mul(1000)),
-        quota: (store.quota_bytes > 0).then_some(store.quota_bytes),
-        floor: store.min_free_bytes,
-        ..Options::default()
-    };
+    let options = options::of_store(&config);
     let (store, report) = Store::open_on(disk, options, clock.clone()).map_err(|error| {
         let advice = match error {
             OpenError::Locked => "; stop it, or choose another directory with --data",
@@ -223,14 +213,23 @@ fn open(config: Config, disk: Arc<dyn Disk>) -> Result<AppState, Failure> {
         tracing::warn!("authentication is off: everybody on this machine may do everything");
     }
     let files = Files::open(&config).map_err(|error| format!("folder for uploads: {error}"))?;
+    let store = Arc::new(store);
+    let options = options::of_records(&config);
+    let queues = Queues::open(store.clone(), clock.clone(), options.max_consumers);
+    let queues = queues.map_err(|error| format!("queues: {error}"))?;
+    let records = Arc::new(RecordStreams::new(store.clone(), clock.clone(), options));
+    let gate = Gate::new(config.http.max_large_bodies);
     Ok(Arc::new(App {
         config,
-        store: Arc::new(store),
+        store,
+        records,
+        queues,
         clock,
         keys,
         metrics: Metrics::default(),
         readers: Readers::default(),
         files,
+        gate,
         packager: Packager::new(package::Options::default()),
         shutdown: CancellationToken::new(),
     }))
@@ -258,6 +257,9 @@ async fn keep_house(app: AppState) {
     let interval = Duration::from_secs(app.config.store.retention_interval_seconds);
     let grown = || app.store.grown();
     let retention = every(&app, interval, grown, |app| {
+        if let Err(error) = app.records.tidy() {
+            tracing::error!("shards whose records have expired stay: {error}");
+        }
         app.store.enforce_retention();
         app.store.empty_segments();
     });

@@ -1,4 +1,19 @@
 //! What streams exist: small facts in a transactional database, kept in memory for reading.
+//!
+//! Here: media streams. `records`: record streams and queues, by the facts in `record_facts`;
+//! `known_records`: those that a database has. `shards`: which streams of the log they own.
+
+mod as_json;
+mod known_records;
+mod record_facts;
+mod records;
+
+pub(super) use known_records::{KnownRecords, SalvagedRecords};
+pub use record_facts::{
+    CapacityMode, Closed, ConsumerInfo, ConsumerPositions, Distribution, QueueInfo, QueueStart,
+    RecordStreamInfo, ShardInfo,
+};
+pub use records::{LogIds, RecordCatalog};
 
 pub(super) mod shards;
 
@@ -28,7 +43,7 @@ type Database = redb::Database;
 
 /// The catalog of streams. Reads are from memory; each change is one durable transaction.
 pub struct Catalog {
-    database: Database,
+    database: Arc<Database>,
     /// Held during a change, so that changes follow each other; reads do not wait for their sync.
     changing: Mutex<()>,
     streams: RwLock<BTreeMap<StreamName, Arc<StreamInfo>>>,
@@ -209,7 +224,7 @@ impl Catalog {
 
     /// The catalog over a database whose streams are in `known`.
     pub(super) fn new(
-        database: Database,
+        database: Arc<Database>,
         known: Vec<StreamInfo>,
         media: Arc<Streams>,
         shards: Arc<Shards>,

@@ -6,12 +6,14 @@
 //!
 //! - `walk`: reads the log from end to end
 //! - `ledger`: what each stream should have, and what of it is missing
+//! - `runs`: the same of a shard's records
 //! - `catalog`: reads what can be read of a damaged catalog
 //! - `repair`: sets aside what cannot be read
 
 mod catalog;
 mod ledger;
 mod repair;
+mod runs;
 mod walk;
 
 use std::io;
@@ -24,7 +26,7 @@ use crate::types::{ProducerTimestamp, StreamId, StreamName};
 /// What was found.
 #[derive(Clone, Debug, Default)]
 pub struct CheckReport {
-    /// Streams that the catalog knows.
+    /// Streams that the catalog knows, of media and of records.
     pub streams: usize,
     /// Segment files that hold a part of the log.
     pub segments: usize,
@@ -33,6 +35,8 @@ pub struct CheckReport {
     /// Whole fragments of streams that exist; with those that have expired and whose space was not
     /// used again yet.
     pub fragments: u64,
+    /// Whole records of shards that exist, likewise.
+    pub records: u64,
     /// What is damaged. Empty in a sound store.
     pub damage: Vec<Damage>,
     /// What is worth knowing and no damage.
@@ -46,6 +50,8 @@ pub struct CheckReport {
 pub enum Damage {
     /// Media of a stream.
     Media(LostMedia),
+    /// Records of a shard.
+    Records(LostRecords),
     /// A range of a segment file.
     Log {
         /// The file.
@@ -73,9 +79,24 @@ pub enum Damage {
     LostStream {
         /// Its id, which is all that the log knows it by.
         id: StreamId,
-        /// Its whole fragments.
+        /// Its whole fragments, or records.
         fragments: u64,
     },
+}
+
+/// Records of one shard that cannot be read, or are not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostRecords {
+    /// The shard's id in the log.
+    pub stream: StreamId,
+    /// The name of the record stream or queue that it belongs to, if the catalog knows it.
+    pub name: Option<StreamName>,
+    /// The index of the first.
+    pub first: u64,
+    /// The index of the last.
+    pub last: u64,
+    /// Whether they are there, with other bytes than were written.
+    pub altered: bool,
 }
 
 /// Fragments of one stream that cannot be read, or are not there.
@@ -108,7 +129,7 @@ pub enum Note {
     Orphans {
         /// How many streams.
         streams: usize,
-        /// Their fragments.
+        /// Their fragments, and records.
         fragments: u64,
     },
     /// Files that were being made when the process ended; the next start removes them.
@@ -118,6 +139,8 @@ pub enum Note {
     },
     /// Lost, and dealt with by an earlier repair.
     SetAside(LostMedia),
+    /// The same of records.
+    RecordsSetAside(LostRecords),
 }
 
 /// How far a check is.
@@ -190,7 +213,7 @@ pub(super) fn check_on(
     let mut ledger = ledger::Ledger::default();
     let walked = walk::walk(disk, &mut ledger, progress)?;
     let mut report = CheckReport {
-        streams: catalog.streams.len(),
+        streams: catalog.streams.len() + catalog.records.len(),
         segments: walked.segments,
         bytes: walked.bytes,
         ..CheckReport::default()

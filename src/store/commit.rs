@@ -162,6 +162,12 @@ impl Committer {
         self.and_wait(|done| Request::Trims { trims, done })
     }
 
+    /// Logs what expired of a stream, without waiting for it.
+    pub fn trim_later(&self, kind: Kind, body: Bytes) {
+        let (done, _) = mpsc::sync_channel(1);
+        self.push(Request::Trims { trims: vec![(kind, body)], done });
+    }
+
     /// Appends a fragment again; blocks until it is durable and found in its new place. One that
     /// expired meanwhile is not found in either.
     pub fn copy(&self, copy: Copy) -> Result<(), PersistError> {

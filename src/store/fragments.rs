@@ -108,7 +108,7 @@ impl Order {
 }
 
 /// Why a fragment could not be made durable. Nothing of it is visible afterwards.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PersistError {
     /// A write or sync failed before; the store accepts no writes until it is reopened.
     #[error("the store stopped accepting writes: {0}")]

@@ -16,7 +16,7 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
-pub use database::{Contents, Database, Saved, StaleIndex};
+pub use database::{Contents, Database, Saved, StaleIndex, guarded};
 pub use mover::{Left, Limits, Mover, States, Unswept};
 pub use recent::Recent;
 pub use rows::Rows;

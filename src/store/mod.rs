@@ -14,7 +14,7 @@
 //! - `held`: how much media is held in memory before it is durable
 //! - `fragments`: one stream; `fragment_writer`, `cursor`: how it is written and read
 //! - `records`: one shard of records
-//! - `catalog`: what streams and shards exist
+//! - `catalog`: what streams and shards exist, of media and of records
 //! - `kept`, `retention`: what of a stream has expired
 //! - `space`: what goes when space runs out, and the freeing of segments
 //! - [`check`]: verifies and repairs a store that nobody has open
@@ -42,6 +42,10 @@ mod twin;
 #[cfg(test)]
 mod tests;
 
+pub use catalog::{
+    CapacityMode, Closed, ConsumerInfo, ConsumerPositions, Distribution, LogIds, QueueInfo,
+    QueueStart, RecordCatalog, RecordStreamInfo, ShardInfo,
+};
 pub use catalog::{Catalog, CatalogError, MAX_PINS, NewStream, Pin, StreamInfo, StreamStatus};
 pub use cursor::{Cursor, FragmentReader};
 pub use fragment_writer::FragmentWriter;
@@ -68,6 +72,7 @@ use bytes::Bytes;
 
 use crate::clock::Clock;
 use crate::types::{Millis, ServerTimestamp, StreamId};
+use catalog::KnownRecords;
 use commit::{Batch, Committer};
 use disk::{Disk, FileDisk};
 use held::HeldBytes;
@@ -142,6 +147,7 @@ impl Default for Options {
 /// An open store. All its methods may be called from any thread. Dropping it closes it.
 pub struct Store {
     catalog: Catalog,
+    record_catalog: RecordCatalog,
     streams: Arc<Streams>,
     shards: Arc<Shards>,
     committer: Arc<Committer>,
@@ -235,6 +241,8 @@ impl Store {
     ) -> Result<(Self, Batch, OpenReport), OpenError> {
         let database = disk.catalog().map_err(|e| OpenError::Catalog(e.to_string()))?;
         let known = Catalog::load(&database).map_err(|e| OpenError::Catalog(e.to_string()))?;
+        let known_records =
+            KnownRecords::load(&database).map_err(|e| OpenError::Catalog(e.to_string()))?;
         let shards =
             catalog::shards::load(&database).map_err(|e| OpenError::Catalog(e.to_string()))?;
         let ids = known.iter().map(|info| info.id).chain(shards.iter().map(|(id, _)| *id));
@@ -248,9 +256,12 @@ impl Store {
             Arc::new(Committer::new(segments.clone(), options.queue_bytes, held, durable));
         let streams = Arc::new(Streams::new(recovering, committer.clone(), clock.clone()));
         let shards = Arc::new(Shards::new(shards, streams.clone(), options.record_cache_bytes));
-        let catalog = Catalog::new(database, known, streams.clone(), shards.clone());
+        let database = Arc::new(database);
+        let catalog = Catalog::new(database.clone(), known, streams.clone(), shards.clone());
+        let record_catalog = RecordCatalog::new(database, known_records, shards.clone());
         let store = Self {
             catalog,
+            record_catalog,
             streams: streams.clone(),
             shards,
             committer: committer.clone(),
@@ -281,6 +292,11 @@ impl Store {
     /// What streams exist.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
+    }
+
+    /// What record streams and queues exist.
+    pub fn record_catalog(&self) -> &RecordCatalog {
+        &self.record_catalog
     }
 
     /// The media of a stream that the catalog knows; `None` after its deletion.

@@ -33,6 +33,7 @@ use super::commit::Committer;
 use super::fragments::{MediaStream, PersistError};
 use super::index::Record;
 use super::locked;
+use super::log::entry::Kind;
 use super::log::segment::Segments;
 use crate::types::{ServerTimestamp, StreamId};
 use cache::{RunCache, Tail};
@@ -201,11 +202,15 @@ impl ShardLog {
         self.next.subscribe()
     }
 
-    /// Lets go of the records before this index, as far as whole runs are. The log is not told at
-    /// once: after a crash some may be there again.
+    /// Lets go of the records before this index, as far as whole runs are. That is durable a moment
+    /// later: after a crash they may be there again.
     pub fn trim(&self, before: u64) {
-        self.stream.keep_from(before);
+        // What is still to come would be gone at the next opening.
+        self.stream.keep_from(before.min(self.next_index()));
         self.forget_expired();
+        let kept = self.stream.state().kept().clone();
+        let (kind, body) = Kind::trim(self.id(), &kept);
+        self.committer().trim_later(kind, body.into());
     }
 
     /// How long records are kept.

@@ -2,6 +2,7 @@
 
 mod catalog;
 mod check;
+mod check_records;
 mod crash;
 mod faults;
 mod index;

@@ -3,8 +3,10 @@
 
 mod fragment_number;
 mod name;
+mod shard;
 mod time;
 
 pub use fragment_number::{FragmentNumber, ParseFragmentNumberError};
 pub use name::{Arn, ArnError, InvalidStreamName, StreamId, StreamName};
+pub use shard::{HashKey, HashRange, InvalidHashKey, InvalidShardId, ShardId};
 pub use time::{Millis, ProducerTimestamp, ServerTimestamp, Timecode, TimestampScale};

@@ -4,7 +4,9 @@
 //! Here: bytes and text in, values out. Not here: sockets, the present time, what the service
 //! does with a request.
 
+pub mod event_stream;
 pub mod media;
+pub mod records;
 pub mod sigv4;
 pub mod token;
 pub mod video;

@@ -1,4 +1,4 @@
-//! Signed tokens that expire: HLS session tokens, bearer tokens and links.
+//! Signed tokens that expire: HLS session tokens, bearer tokens and links, shard iterators, listings.
 //!
 //! A token is opaque to its holder and needs no table in the server. Its text is URL-safe base64
 //! with `~` for padding and begins with `Ci`, as the session tokens of AWS do. Layout:
@@ -34,6 +34,10 @@ pub enum Purpose {
     Session = 1,
     /// Calling the native API (`Authorization: Bearer`, `?token=`).
     Access = 2,
+    /// Reading a shard (`ShardIterator`).
+    Iterator = 3,
+    /// Going on with a listing (`NextToken`).
+    Page = 4,
 }
 
 /// Why a token is not accepted.

@@ -13,6 +13,8 @@ mod log_designs;
 mod media;
 mod peers;
 mod readers;
+mod records;
+mod records_store;
 mod scale;
 mod segments;
 mod server;
@@ -29,8 +31,11 @@ const BENCHES: &[Bench] = &[
     ("segments", "HLS segments and playlists per second / nginx with files", segments::run),
     ("one-core", "500 cameras with the server on one core: late acks", ingest::one_core),
     ("slow-readers", "acks beside ten slow readers of old data / acks alone", readers::run),
+    ("records", "PutRecord and PutRecords / Redis streams, NATS JetStream", records::run),
+    ("fan-out", "from PutRecords to 20 subscribers of a shard", records::fan_out),
     ("store-append", "the store alone: durable ingest and acknowledgements", store_append::run),
     ("scale", "the index with a month of fragments: open, memory, queries, rebuild", scale::run),
+    ("records-store", "records in the store alone / bare append + fdatasync", records_store::run),
     ("expiry", "PERSISTED acks while a million fragments expire / without", expiry::run),
     ("limits", "what a full-speed ingest exceeds the limits of space by", limits::run),
     #[cfg(feature = "onnx")]

@@ -134,18 +134,26 @@ fn nginx(dir: &Path, module: &str, config: &str, port: u16) -> io::Result<Proces
         .stderr(Stdio::null())
         .spawn()?;
     let process = Process(child);
-    let start = Instant::now();
-    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-        if start.elapsed() > START {
-            let errors = std::fs::read_to_string(root.join("errors")).unwrap_or_default();
-            return Err(io::Error::other(format!("nginx does not start: {errors}")));
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_for("nginx", port).map_err(|error| {
+        let errors = std::fs::read_to_string(root.join("errors")).unwrap_or_default();
+        io::Error::other(format!("{error}: {errors}"))
+    })?;
     Ok(process)
 }
 
+/// Waits until a peer listens.
+pub fn wait_for(peer: &str, port: u16) -> io::Result<()> {
+    let start = Instant::now();
+    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+        if start.elapsed() > START {
+            return Err(io::Error::other(format!("{peer} does not start")));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
 /// A port that nobody listens on, unless somebody takes it at once.
-fn free_port() -> io::Result<u16> {
+pub fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }

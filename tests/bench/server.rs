@@ -32,7 +32,14 @@ impl Server {
     /// Starts the server, or that in `KINORA_BENCH_SERVER`, on a new data directory on the disk
     /// under test.
     pub fn start() -> io::Result<Self> {
-        Self::start_with(Command::new(binary()))
+        Self::start_configured(&[])
+    }
+
+    /// Starts the server with settings, as the variables that carry them.
+    pub fn start_configured(settings: &[(&str, &str)]) -> io::Result<Self> {
+        let mut command = Command::new(binary());
+        command.envs(settings.iter().copied());
+        Self::start_with(command)
     }
 
     /// Starts the server such that it has one core and no other.
@@ -65,6 +72,11 @@ impl Server {
         self.process.cpu()
     }
 
+    /// Its process.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
     /// Resident memory in bytes.
     pub fn resident(&self) -> io::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.0.id()))?;
@@ -84,7 +96,7 @@ impl Server {
             ("x-amzn-producer-start-timestamp", START_TIMESTAMP),
             ("x-amzn-stream-name", stream),
         ];
-        let mut head = self.head("/putMedia", &headers, sigv4::EMPTY_PAYLOAD);
+        let mut head = self.head("/putMedia", VIDEO, &headers, sigv4::EMPTY_PAYLOAD);
         head.push_str("\r\n");
         head.into_bytes()
     }
@@ -108,9 +120,30 @@ impl Server {
     pub fn request(&self, operation: &str, body: &str) -> String {
         let headers = [("connection", "close"), ("host", "127.0.0.1")];
         let hash = sigv4::payload_hash(body.as_bytes());
-        let mut request = self.head(operation, &headers, &hash);
+        let mut request = self.head(operation, VIDEO, &headers, &hash);
         request.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
         request
+    }
+
+    /// A signed JSON request of Kinesis Data Streams; `connection` is `close` or `keep-alive`.
+    pub fn records_request(&self, operation: &str, body: &str, connection: &str) -> String {
+        let target = format!("Kinesis_20131202.{operation}");
+        let headers = [
+            ("connection", connection),
+            ("content-type", "application/x-amz-json-1.1"),
+            ("host", "127.0.0.1"),
+            ("x-amz-target", &target),
+        ];
+        let hash = sigv4::payload_hash(body.as_bytes());
+        let mut request = self.head("/", RECORDS, &headers, &hash);
+        request.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
+        request
+    }
+
+    /// Sends a request of Kinesis Data Streams; the answer's body.
+    pub fn call_records(&self, operation: &str, body: &str) -> io::Result<String> {
+        let answer = self.exchange(&self.records_request(operation, body, "close"))?;
+        String::from_utf8(answer).map_err(io::Error::other)
     }
 
     /// Creates a stream that keeps what it gets.
@@ -138,10 +171,10 @@ impl Server {
     }
 
     /// A signed request head without the empty line that ends it.
-    fn head(&self, path: &str, headers: &[(&str, &str)], hash: &str) -> String {
+    fn head(&self, path: &str, service: &str, headers: &[(&str, &str)], hash: &str) -> String {
         let now = Clock::system().now();
         let request = Request { method: "POST", path, query: "", headers };
-        let target = Target { region: "us-east-1", service: "kinesisvideo" };
+        let target = Target { region: "us-east-1", service };
         let signed = sigv4::sign_headers(&request, hash, &self.credentials, target, now);
         let mut head = format!("POST {path} HTTP/1.1\r\n");
         for (name, value) in headers {
@@ -153,6 +186,10 @@ impl Server {
         head
     }
 }
+
+/// Names of the services, as signatures have them.
+const VIDEO: &str = "kinesisvideo";
+const RECORDS: &str = "kinesis";
 
 /// When all uploads start on the producers' clocks.
 pub const START_TIMESTAMP: &str = "1795308000";

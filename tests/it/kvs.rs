@@ -33,6 +33,11 @@ macro_rules! client {
 }
 
 impl Server {
+    /// An `aws-sdk-kinesis` client with the root key.
+    pub fn kinesis(&self) -> aws_sdk_kinesis::Client {
+        client!(self, aws_sdk_kinesis)
+    }
+
     /// An `aws-sdk-kinesisvideo` client with the root key.
     pub fn kinesisvideo(&self) -> aws_sdk_kinesisvideo::Client {
         client!(self, aws_sdk_kinesisvideo)

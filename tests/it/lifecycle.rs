@@ -29,9 +29,13 @@ fn connection_beyond_the_limit_waits_for_its_turn() {
 fn second_signal_ends_the_server_at_once() {
     let mut server = Server::start();
     let mut socket = TcpStream::connect(server.authority()).expect("connects");
-    let head = "POST /listStreams HTTP/1.1\r\nhost: h\r\nx-amz-date: 20260101T000000Z\r\n\
-        authorization: AWS4-HMAC-SHA256 Credential=a/20260101/r/kinesisvideo/aws4_request, \
-        SignedHeaders=host, Signature=0\r\ncontent-length: 5\r\n\r\n";
+    // Whoever has no key is refused before the body.
+    let key = &server.credentials.access_key;
+    let head = format!(
+        "POST /listStreams HTTP/1.1\r\nhost: h\r\nx-amz-date: 20260101T000000Z\r\n\
+         authorization: AWS4-HMAC-SHA256 Credential={key}/20260101/r/kinesisvideo/aws4_request, \
+         SignedHeaders=host, Signature=0\r\ncontent-length: 5\r\n\r\n"
+    );
     socket.write_all(head.as_bytes()).expect("writes");
     std::thread::sleep(Duration::from_millis(300));
     server.terminate();

@@ -23,6 +23,8 @@ mod produce;
 mod producer;
 mod producer_heads;
 mod put_media;
+mod queue_crash;
+mod records;
 mod samples;
 mod support;
 mod tidy;

@@ -14,11 +14,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("store", &["types", "clock", "metrics"]),
     ("ingest", &["types", "media", "clock", "store", "metrics"]),
     ("serve", &["types", "media", "clock", "store", "metrics"]),
+    ("records", &["types", "clock", "store", "metrics"]),
     (
         "api",
         &[
-            "types", "config", "media", "wire", "clock", "store", "ingest", "serve", "metrics",
-            "web",
+            "types", "config", "media", "wire", "clock", "store", "ingest", "serve", "records",
+            "metrics", "web",
         ],
     ),
     ("web", &[]),
@@ -29,8 +30,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "types", "media", "wire", "clock", "store", "ingest", "serve", "api", "client",
-            "produce", "files", "detect", "config", "metrics",
+            "types", "media", "wire", "clock", "store", "ingest", "serve", "records", "api",
+            "client", "produce", "files", "detect", "config", "metrics",
         ],
     ),
 ];

@@ -11,6 +11,8 @@ use super::chunked::Framing;
 
 /// How such a request begins, as every producer writes it.
 const START: &[u8] = b"POST /putMedia HTTP/1.1\r\n";
+/// How a connection begins whose client knows that we speak HTTP/2 (RFC 9113, 3.4).
+const HTTP_2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Header lines; a request with more goes the long way.
 const MAX_HEADERS: usize = 64;
 
@@ -18,6 +20,8 @@ const MAX_HEADERS: usize = 64;
 pub(in crate::api) enum First {
     /// A PutMedia request.
     Upload(Box<Upload>),
+    /// HTTP/2: what was read of it.
+    Http2(BytesMut),
     /// Anything else: what was read of it.
     Other(BytesMut),
 }
@@ -31,8 +35,8 @@ pub(in crate::api) struct Upload {
 }
 
 impl First {
-    /// Reads until it is clear what the first request is: its first bytes, if it is no PutMedia,
-    /// else its head, which may have `max_head` bytes.
+    /// Reads until it is clear what comes: the first bytes, if it is no PutMedia, else the request's
+    /// head, which may have `max_head` bytes.
     ///
     /// # Errors
     /// Those of the socket.
@@ -42,8 +46,12 @@ impl First {
     ) -> io::Result<Self> {
         let mut bytes = BytesMut::with_capacity(4 << 10);
         loop {
+            if bytes.starts_with(HTTP_2) {
+                return Ok(Self::Http2(bytes));
+            }
             let start = bytes.len().min(START.len());
-            if bytes[..start] != START[..start] || bytes.len() > max_head {
+            let undecided = bytes[..start] == START[..start] || HTTP_2.starts_with(&bytes);
+            if !undecided || bytes.len() > max_head {
                 return Ok(Self::Other(bytes));
             }
             if start == START.len() && bytes.windows(4).any(|end| end == b"\r\n\r\n") {

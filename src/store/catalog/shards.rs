@@ -24,6 +24,13 @@ enum Effect {
 }
 
 impl ShardChanges<'_> {
+    /// A new shard under an id that this transaction has taken from the counter.
+    pub fn adopt(&mut self, id: StreamId, retention: ShardRetention) -> Result<(), redb::Error> {
+        self.change.open_table(SHARDS)?.insert(id.0, retention.encode())?;
+        self.effects.push(Effect::Create(id, retention));
+        Ok(())
+    }
+
     /// A new shard. Its id was never given before.
     pub fn create(&mut self, retention: ShardRetention) -> Result<StreamId, redb::Error> {
         let mut counters = self.change.open_table(COUNTERS)?;
@@ -60,13 +67,7 @@ impl Catalog {
         change: impl FnOnce(&WriteTransaction, &mut ShardChanges<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let _changing = locked(&self.changing);
-        let transaction = self.database.begin_write().map_err(|e| database(e.into()))?;
-        let mut changes = ShardChanges { change: &transaction, effects: Vec::new() };
-        let result = change(&transaction, &mut changes)?;
-        let effects = changes.effects;
-        transaction.commit().map_err(|e| database(e.into()))?;
-        effects.into_iter().for_each(|effect| effect.apply(&self.shards));
-        Ok(result)
+        change_shards(&self.database, &self.shards, change)
     }
 
     /// Creates as many shards. Blocks for one sync.
@@ -98,6 +99,21 @@ impl Catalog {
             ids.iter().try_for_each(|&id| shards.delete(id)).map_err(database)
         })
     }
+}
+
+/// Changes shards, and whatever else, in one durable transaction. Blocks for one sync.
+pub fn change_shards<T, E: From<CatalogError>>(
+    db: &Database,
+    shards: &Shards,
+    change: impl FnOnce(&WriteTransaction, &mut ShardChanges<'_>) -> Result<T, E>,
+) -> Result<T, E> {
+    let transaction = db.begin_write().map_err(|e| database(e.into()))?;
+    let mut changes = ShardChanges { change: &transaction, effects: Vec::new() };
+    let result = change(&transaction, &mut changes)?;
+    let effects = changes.effects;
+    transaction.commit().map_err(|e| database(e.into()))?;
+    effects.into_iter().for_each(|effect| effect.apply(shards));
+    Ok(result)
 }
 
 impl Effect {

@@ -5,10 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use redb::{ReadableDatabase, ReadableTable};
 
 use super::{CheckError, CheckReport, Damage, failed};
-use crate::store::catalog::{COUNTERS, NEXT_ID, STREAMS, StreamInfo, StreamStatus};
+use crate::store::catalog::shards::SHARDS;
+use crate::store::catalog::{
+    COUNTERS, NEXT_ID, STREAMS, SalvagedRecords, StreamInfo, StreamStatus,
+};
 use crate::store::catalog::{decode, encode, new_version};
 use crate::store::disk::{Disk, MemoryDatabase};
-use crate::types::{Arn, StreamId};
+use crate::store::index::guarded;
+use crate::types::{Arn, ServerTimestamp, StreamId, StreamName};
 
 /// What a stream gets back whose facts are lost: the longest retention there is, so that nothing
 /// expires before somebody has looked at it.
@@ -19,6 +23,10 @@ const RECOVERED_RETENTION_HOURS: u32 = 87_600;
 pub struct ReadCatalog {
     /// The streams that can be read.
     pub streams: BTreeMap<StreamId, StreamInfo>,
+    /// The record streams and queues that can be read.
+    pub records: SalvagedRecords,
+    /// The logs that are shards, whatever they belong to.
+    shards: BTreeSet<StreamId>,
     /// Those whose facts are damaged.
     broken: BTreeSet<StreamId>,
     /// Ids from here on were never given; `None` when that is not known.
@@ -27,22 +35,49 @@ pub struct ReadCatalog {
     pub damage: Option<String>,
 }
 
+/// A stream that the log has and the catalog does not.
+#[derive(Clone, Copy, Debug)]
+pub struct LostStream {
+    /// Its whole fragments.
+    pub fragments: u64,
+    /// When the server began to receive the first.
+    pub created: ServerTimestamp,
+    /// Whether they are runs of records.
+    pub records: bool,
+}
+
 impl ReadCatalog {
     /// Whether a stream which the log mentions was lost, and not deleted.
     pub fn has_lost(&self, id: StreamId) -> bool {
         let given = self.next_id.is_some_and(|next| id.0 < next);
-        !self.streams.contains_key(&id) && (!given || self.broken.contains(&id))
+        !self.knows(id) && (!given || self.broken.contains(&id))
+    }
+
+    /// Whether it tells of a stream of the log.
+    pub fn knows(&self, id: StreamId) -> bool {
+        self.streams.contains_key(&id) || self.has_shard(id)
+    }
+
+    /// Whether a stream of the log is a shard.
+    pub fn has_shard(&self, id: StreamId) -> bool {
+        self.shards.contains(&id) || self.records.has(id)
+    }
+
+    /// The name of a media stream, or that of the record stream or the queue that a log belongs to.
+    pub fn name_of(&self, id: StreamId) -> Option<StreamName> {
+        let media = self.streams.get(&id).map(|info| info.name().clone());
+        media.or_else(|| self.records.name_of(id))
     }
 
     /// Adds what is wrong to a report.
-    pub fn tell(&self, lost: &BTreeMap<StreamId, (u64, i64)>, report: &mut CheckReport) {
+    pub fn tell(&self, lost: &BTreeMap<StreamId, LostStream>, report: &mut CheckReport) {
         if let Some(what) = &self.damage {
             report.damage.push(Damage::Catalog { what: what.clone() });
         } else if !lost.is_empty() {
             let what = "it is older than the log, or not there".to_owned();
             report.damage.push(Damage::Catalog { what });
         }
-        for (&id, &(fragments, _)) in lost {
+        for (&id, &LostStream { fragments, .. }) in lost {
             report.damage.push(Damage::LostStream { id, fragments });
         }
     }
@@ -53,8 +88,8 @@ pub fn read(disk: &dyn Disk) -> Result<ReadCatalog, CheckError> {
     let bytes = disk.read_catalog().map_err(|e| failed("read the catalog", e))?;
     let Some(bytes) = bytes else { return Ok(ReadCatalog::default()) };
     let mut catalog = ReadCatalog::default();
-    if let Err(error) = read_into(&mut catalog, bytes) {
-        catalog.damage = Some(error.to_string());
+    if let Err(error) = guarded(|| read_into(&mut catalog, bytes)) {
+        catalog.damage = Some(error);
         // Rows may be missing, and the counter may be an old one.
         catalog.next_id = None;
     }
@@ -77,6 +112,13 @@ fn read_into(catalog: &mut ReadCatalog, bytes: Vec<u8>) -> Result<(), redb::Erro
             }
         }
     }
+    // A store from before there were shards has no such table.
+    if let Ok(shards) = tables.open_table(SHARDS) {
+        for row in shards.iter()? {
+            catalog.shards.insert(StreamId(row?.0.value()));
+        }
+    }
+    catalog.records = SalvagedRecords::read(&tables, &mut catalog.damage)?;
     let counters = tables.open_table(COUNTERS)?;
     catalog.next_id = Some(counters.get(NEXT_ID)?.map_or(1, |id| id.value()));
     if sound { Ok(()) } else { Err(redb::Error::Corrupted("checksums do not fit".to_owned())) }
@@ -86,7 +128,7 @@ fn read_into(catalog: &mut ReadCatalog, bytes: Vec<u8>) -> Result<(), redb::Erro
 pub fn rewrite(
     disk: &dyn Disk,
     catalog: &ReadCatalog,
-    lost: &BTreeMap<StreamId, (u64, i64)>,
+    lost: &BTreeMap<StreamId, LostStream>,
 ) -> Result<(), CheckError> {
     let write = || -> Result<(), redb::Error> {
         let database = disk.catalog()?;
@@ -94,11 +136,15 @@ pub fn rewrite(
         let mut next_id = catalog.next_id.unwrap_or(1);
         {
             let mut streams = change.open_table(STREAMS)?;
-            let recovered = lost.iter().map(|(&id, &(_, created_ms))| recovered(id, created_ms));
+            let media = lost.iter().filter(|(_, lost)| !lost.records);
+            let recovered = media.map(|(&id, lost)| recovered(id, lost.created.as_millis()));
             for info in catalog.streams.values().cloned().chain(recovered) {
                 next_id = next_id.max(info.id.0 + 1);
                 streams.insert(info.id.0, &*encode(&info)?)?;
             }
+            let records = lost.iter().filter(|(_, lost)| lost.records);
+            let records = records.map(|(&id, lost)| (id, lost.created)).collect();
+            next_id = catalog.records.write(&change, &records, next_id)?;
             change.open_table(COUNTERS)?.insert(NEXT_ID, next_id)?;
         }
         Ok(change.commit()?)

@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use super::catalog::ReadCatalog;
+use super::catalog::{LostStream, ReadCatalog};
+use super::runs::{Runs, is_run};
 use super::walk::Visitor;
-use super::{CheckReport, Damage, LostMedia, Note, Range};
+use super::{CheckReport, Damage, LostMedia, LostRecords, Note, Range};
 use crate::store::log::entry::{FragmentEntry, Header, Kind, Lsn, StateRecord};
-use crate::types::{Millis, ProducerTimestamp, StreamId};
+use crate::types::{Millis, ProducerTimestamp, ServerTimestamp, StreamId, StreamName};
 
 /// All streams that the log mentions.
 #[derive(Debug, Default)]
@@ -22,10 +23,13 @@ struct Account {
     /// Whole fragments, by counter.
     fragments: u64,
     /// The earliest server time, for a stream about which nothing else is known.
-    created_ms: Option<i64>,
+    created: Option<ServerTimestamp>,
+    /// Whether its fragments are runs of records.
+    records: bool,
     keep_from: u64,
     expected: Expected,
     lost: Vec<Lost>,
+    runs: Runs,
 }
 
 /// What the next counted fragment follows.
@@ -86,8 +90,11 @@ impl Account {
     fn fragment(&mut self, header: &Header, entry: &FragmentEntry, whole: bool) {
         let (counter, server) = (entry.number.counter(), entry.number.server_timestamp());
         let end = entry.producer.plus(Millis(u64::from(entry.duration_ms)));
-        self.created_ms =
-            Some(self.created_ms.map_or(server.as_millis(), |ms| ms.min(server.as_millis())));
+        self.created = Some(self.created.map_or(server, |created| created.min(server)));
+        self.records = is_run(entry);
+        if self.records {
+            return self.runs.run(header, entry, whole);
+        }
         if let Some(sequence) = entry.sequence {
             self.miss_before(sequence, entry.producer, header.lsn);
             if let Some(gap) = self.expected.gap.and_then(|gap| self.lost.get_mut(gap)) {
@@ -110,6 +117,9 @@ impl Account {
 
     /// A fragment that was copied out of a segment which may be used again: not lost with it.
     fn copy(&mut self, entry: &FragmentEntry) {
+        if is_run(entry) {
+            return self.runs.copy(entry);
+        }
         let is_it = |lost: &&mut Lost| {
             lost.fragments > 0 && entry.sequence.is_some_and(|at| lost.sequences.contains(&at))
         };
@@ -120,6 +130,8 @@ impl Account {
     }
 
     fn state(&mut self, at: Lsn, record: &StateRecord) {
+        // Means nothing for a stream of media, whose numbers have gaps.
+        self.runs.state(at, record.last_counter);
         self.keep_from = self.keep_from.max(record.kept.from);
         let Some(last) = record.edge.last else { return };
         let sequence = record.edge.next_sequence;
@@ -151,30 +163,81 @@ impl Account {
     }
 }
 
+impl Account {
+    /// Adds a shard's records to a report, and those that are missing.
+    fn tell_records(
+        &self,
+        stream: StreamId,
+        name: Option<StreamName>,
+        set_aside: &[Range],
+        report: &mut CheckReport,
+    ) {
+        report.records += self.runs.records;
+        for lost in self.runs.unexpired(self.keep_from) {
+            let (first, last, altered) = (lost.first, lost.last, lost.altered);
+            let records = LostRecords { stream, name: name.clone(), first, last, altered };
+            if is_set_aside(&lost.range, set_aside) {
+                report.notes.push(Note::RecordsSetAside(records));
+            } else {
+                report.damage.push(Damage::Records(records));
+            }
+        }
+    }
+
+    /// Where in the log something was that is not there.
+    fn missing(&self, is_shard: bool) -> Vec<Range> {
+        if is_shard {
+            let lost = self.runs.unexpired(self.keep_from).filter(|lost| !lost.altered);
+            return lost.map(|lost| lost.range.clone()).collect();
+        }
+        let lost = self.unexpired().filter(|lost| !lost.altered);
+        lost.map(|lost| lost.range.clone()).collect()
+    }
+
+    /// Whole fragments or records, and whether any are known to be lost.
+    fn extent(&self) -> (u64, bool) {
+        if self.records {
+            let lost = self.runs.unexpired(self.keep_from).next().is_some();
+            return (self.runs.records, lost);
+        }
+        (self.fragments, !self.lost.is_empty())
+    }
+}
+
 impl Ledger {
     /// The streams that the catalog should know, with their fragments and when they began.
-    pub fn lost_streams(&self, catalog: &ReadCatalog) -> BTreeMap<StreamId, (u64, i64)> {
+    pub fn lost_streams(&self, catalog: &ReadCatalog) -> BTreeMap<StreamId, LostStream> {
         let lost = self.streams.iter().filter(|(id, account)| {
-            catalog.has_lost(**id) && (account.fragments > 0 || !account.lost.is_empty())
+            let (whole, lost) = account.extent();
+            catalog.has_lost(**id) && (whole > 0 || lost)
         });
-        lost.map(|(id, account)| (*id, (account.fragments, account.created_ms.unwrap_or(0))))
-            .collect()
+        let facts = |account: &Account| LostStream {
+            fragments: account.extent().0,
+            created: account.created.unwrap_or_default(),
+            records: account.records,
+        };
+        lost.map(|(id, account)| (*id, facts(account))).collect()
     }
 
     /// Adds what is missing to a report.
     pub fn tell(
         &self,
         catalog: &ReadCatalog,
-        lost_streams: &BTreeMap<StreamId, (u64, i64)>,
+        lost_streams: &BTreeMap<StreamId, LostStream>,
         set_aside: &[Range],
         report: &mut CheckReport,
     ) {
         let (mut orphans, mut orphaned) = (0, 0);
         for (id, account) in &self.streams {
-            let name = catalog.streams.get(id).map(|info| info.name().clone());
-            if name.is_none() && !lost_streams.contains_key(id) {
-                orphans += usize::from(account.fragments > 0);
-                orphaned += account.fragments;
+            let name = catalog.name_of(*id);
+            if !catalog.knows(*id) && !lost_streams.contains_key(id) {
+                let (whole, _) = account.extent();
+                orphans += usize::from(whole > 0);
+                orphaned += whole;
+                continue;
+            }
+            if account.records || catalog.has_shard(*id) {
+                account.tell_records(*id, name, set_aside, report);
                 continue;
             }
             report.fragments += account.fragments;
@@ -182,7 +245,7 @@ impl Ledger {
                 let &Lost { from, to, fragments, altered, .. } = lost;
                 let media =
                     LostMedia { stream: *id, name: name.clone(), from, to, fragments, altered };
-                if is_set_aside(lost, set_aside) {
+                if is_set_aside(&lost.range, set_aside) {
                     report.notes.push(Note::SetAside(media));
                 } else {
                     report.damage.push(Damage::Media(media));
@@ -196,15 +259,17 @@ impl Ledger {
 
     /// Where in the log fragments are missing for which nothing could be set aside yet.
     pub fn missing_ranges(&self, catalog: &ReadCatalog, set_aside: &[Range]) -> Vec<Range> {
-        let known = |id| catalog.streams.contains_key(id) || catalog.has_lost(*id);
+        let known = |id: &StreamId| catalog.knows(*id) || catalog.has_lost(*id);
         let known = self.streams.iter().filter(|(id, _)| known(id));
-        let lost = known.flat_map(|(_, account)| account.unexpired());
-        let lost = lost.filter(|lost| !lost.altered && !is_set_aside(lost, set_aside));
-        lost.map(|lost| lost.range.clone()).collect()
+        let missing = known.flat_map(|(id, account)| {
+            let is_shard = account.records || catalog.has_shard(*id);
+            account.missing(is_shard)
+        });
+        missing.filter(|range| !is_set_aside(range, set_aside)).collect()
     }
 }
 
-fn is_set_aside(lost: &Lost, set_aside: &[Range]) -> bool {
-    let within = |range: &Range| range.start < lost.range.end && lost.range.start < range.end;
+fn is_set_aside(lost: &Range, set_aside: &[Range]) -> bool {
+    let within = |range: &Range| range.start < lost.end && lost.start < range.end;
     set_aside.iter().any(within)
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 
-use super::catalog::{ReadCatalog, rewrite};
+use super::catalog::{LostStream, ReadCatalog, rewrite};
 use super::walk::{Broken, Walked};
 use super::{CheckError, Range, failed};
 use crate::store::disk::Disk;
@@ -31,7 +31,7 @@ impl<'a> Repair<'a> {
     pub fn catalog(
         &mut self,
         catalog: &ReadCatalog,
-        lost: &BTreeMap<StreamId, (u64, i64)>,
+        lost: &BTreeMap<StreamId, LostStream>,
     ) -> Result<(), CheckError> {
         if catalog.damage.is_none() && lost.is_empty() {
             return Ok(());
@@ -43,7 +43,7 @@ impl<'a> Repair<'a> {
             Err(error) => return Err(failed("move the catalog aside", error)),
         }
         rewrite(self.disk, catalog, lost)?;
-        let (kept, made_up) = (catalog.streams.len(), lost.len());
+        let (kept, made_up) = (catalog.streams.len() + catalog.records.len(), lost.len());
         self.done.push(format!(
             "a new catalog has the {kept} streams that could be read, and {made_up} under made-up \
              names: their names, tags and retention are lost, as the log does not hold them"

@@ -486,7 +486,7 @@ fn remove(
 }
 
 /// Runs what may fail, or panic: redb panics over some damage to its file.
-fn guarded<T>(run: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, String> {
+pub fn guarded<T>(run: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(outcome) => outcome.map_err(|error| error.to_string()),
         Err(_) => Err("its file is damaged".into()),

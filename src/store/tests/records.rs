@@ -261,8 +261,11 @@ async fn trimmed_records_go_and_no_limit_takes_others() {
     let (disk, clock) = (MemoryDisk::new(), clock());
     let quota = 6 * options().segment_bytes;
     let options = Options { quota: Some(quota), ..options() };
-    let opened = Store::open_on(Arc::new(disk), options, clock.clone());
-    let (store, _) = opened.expect("the store opens");
+    let open = || {
+        let disk = Arc::new(disk.clone());
+        Store::open_on(disk, options.clone(), clock.clone()).expect("the store opens").0
+    };
+    let store = open();
     let journal = new_shard(&store, ShardRetention::UntilTrimmed);
     let records = day(&store);
     put(&journal, &["a"]).await;
@@ -281,6 +284,10 @@ async fn trimmed_records_go_and_no_limit_takes_others() {
     assert_eq!(read(&journal, 1), numbered(4, &["d"]));
     journal.trim(100);
     assert_eq!(journal.span().first, 5);
+    put(&journal, &["e"]).await;
+    let id = journal.id();
+    drop((journal, records, store));
+    assert_eq!(read(&open().shard(id).expect("known"), 1), numbered(5, &["e"]), "they stay gone");
 }
 
 #[tokio::test]

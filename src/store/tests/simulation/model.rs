@@ -432,12 +432,15 @@ impl Slot {
     /// Retention is about to be enforced, when all that was handed over is stored or refused.
     pub fn expire(&mut self, now: ServerTimestamp) {
         let horizon = now.minus(Millis(u64::from(self.hours) * HOUR));
+        // What pins have held below goes with its pin, also where the quota would have taken it.
+        let passed = self.media().state().kept().from;
         let mut bytes = 0;
         let mut expired = Vec::new();
         for (&counter, sent) in self.sent.iter().rev() {
             bytes += sent.acknowledged().map_or(0, |info| entry_bytes(u64::from(info.size)));
             let crowded = self.most.is_some_and(|most| bytes > most);
-            if (sent.server < horizon || crowded) && !self.pinned(sent) {
+            let over = sent.server < horizon || crowded || counter < passed;
+            if over && !self.pinned(sent) {
                 expired.push(counter);
             }
             self.was_thinned |= crowded;
