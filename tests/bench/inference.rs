@@ -1,9 +1,10 @@
-//! Networks alone: tract in this process against ONNX Runtime with one thread, in turns.
+//! Networks alone: tract in this process against ONNX Runtime with one thread, in turns; by the time
+//! that each had the processor, so that other load counts for neither.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kinora::detect::models::{CONFIRMER, DETECTOR, RECOGNISER};
 use kinora::detect::onnx::Network;
@@ -17,7 +18,7 @@ const MODELS: [(&str, (usize, usize)); 3] =
 const RUNS: u32 = 20;
 const TURNS: u32 = 8;
 
-/// Prints the median of one run for each model, ours and theirs.
+/// Prints the median over the turns for each model, ours and theirs.
 pub fn run() -> io::Result<()> {
     println!("{:24}{:>12}{:>14}{:>8}", "model", "tract ms", "runtime ms", "ratio");
     for (name, size) in MODELS {
@@ -38,24 +39,33 @@ fn compare(path: &Path, size: (usize, usize)) -> io::Result<(Latencies, Latencie
     let (mut ours, mut theirs) = (Latencies::default(), Latencies::default());
     // The first turn warms both up.
     for turn in 0..=TURNS {
-        let timed = (0..RUNS).map(|_| time(&network, &planes)).collect::<io::Result<Vec<_>>>()?;
-        let answered = peer.runs()?;
+        let (timed, answered) = (runs(&network, &planes)?, peer.runs()?);
         if turn > 0 {
-            ours.0.extend(timed);
-            theirs.0.extend(answered);
+            ours.0.push(timed);
+            theirs.0.push(answered);
         }
     }
     peer.stop()?;
     Ok((ours, theirs))
 }
 
-fn time(network: &Network, planes: &[f32]) -> io::Result<Duration> {
-    let start = Instant::now();
-    network.run(planes, |_| Ok(())).map_err(io::Error::other)?;
-    Ok(start.elapsed())
+/// The time that one of [`RUNS`] had the processor.
+fn runs(network: &Network, planes: &[f32]) -> io::Result<Duration> {
+    let start = on_processor()?;
+    for _ in 0..RUNS {
+        network.run(planes, |_| Ok(())).map_err(io::Error::other)?;
+    }
+    Ok((on_processor()? - start) / RUNS)
 }
 
-/// ONNX Runtime in Python: a line in, the microseconds of each run out.
+/// How long this thread had the processor so far.
+fn on_processor() -> io::Result<Duration> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    let nanos = text.split_whitespace().next().and_then(|nanos| nanos.parse().ok());
+    nanos.map(Duration::from_nanos).ok_or_else(|| io::Error::other("schedstat has no times"))
+}
+
+/// ONNX Runtime in Python: a line in, the microseconds of one run out.
 struct Peer {
     child: Child,
     ask: ChildStdin,
@@ -65,7 +75,7 @@ struct Peer {
 impl Peer {
     fn start(model: &Path, (width, height): (usize, usize)) -> io::Result<Self> {
         let mut child = Command::new(python()?)
-            .arg("tests/bench/onnxruntime.py")
+            .arg("tests/bench/inference.py")
             .arg(model)
             .args([width.to_string(), height.to_string(), RUNS.to_string()])
             .stdin(Stdio::piped())
@@ -78,14 +88,11 @@ impl Peer {
         Ok(Self { child, ask, answers: BufReader::new(answers) })
     }
 
-    fn runs(&mut self) -> io::Result<Vec<Duration>> {
+    fn runs(&mut self) -> io::Result<Duration> {
         writeln!(self.ask)?;
         let mut line = String::new();
         self.answers.read_line(&mut line)?;
-        let times = line.split_whitespace().map(|time| time.parse().map(Duration::from_micros));
-        let times: Vec<Duration> = times.collect::<Result<_, _>>().map_err(io::Error::other)?;
-        let whole = times.len() == RUNS as usize;
-        if whole { Ok(times) } else { Err(io::Error::other("onnxruntime.py gave up")) }
+        line.trim().parse().map(Duration::from_micros).map_err(io::Error::other)
     }
 
     /// An end of its input ends it.

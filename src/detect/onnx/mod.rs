@@ -8,6 +8,9 @@ mod confirmer;
 mod detector;
 mod recogniser;
 
+#[cfg(test)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
