@@ -24,6 +24,9 @@ const ROUNDS: usize = 3;
 /// A reader takes so much and then pauses: 2 MB/s.
 const PIECE: usize = 64 << 10;
 const PAUSE: Duration = Duration::from_millis(32);
+/// How long the readers read before acknowledgements are measured: at first their sockets' buffers
+/// take megabytes at once, and they are not slow before those are full.
+const FILL: Duration = Duration::from_secs(3);
 
 pub fn run() -> io::Result<()> {
     println!("{STREAMS} cameras; {READERS} readers of old data at 2 MB/s each");
@@ -39,6 +42,7 @@ pub fn run() -> io::Result<()> {
         server.forget_pages()?;
         let over = Arc::new(AtomicBool::new(false));
         let readers = start_readers(&server, &over)?;
+        std::thread::sleep(FILL);
         let name = format!("beside-{round}");
         beside.0.extend(ingest::run(&server, &name, STREAMS, &live, true)?.acks.0);
         over.store(true, Ordering::Relaxed);
