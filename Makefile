@@ -1,6 +1,6 @@
 # Every daily act. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak fmt fmt-check lint bench fuzz web setup release clean
+.PHONY: help demo test soak fmt fmt-check lint bench fuzz accuracy models web setup release clean
 
 # Nothing here needs the variable that bash itself counts seconds in.
 unexport SECONDS
@@ -9,11 +9,11 @@ kinora := $(or $(CARGO_TARGET_DIR),target)/debug/kinora
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-demo: setup web ## Start a server with a test camera and print the console's address (SECONDS=30: run so long, check, end)
+demo: setup web models ## Start a server with a test camera and print the console's address (SECONDS=30: run so long, check, end)
 	@cargo build --quiet
 	@$(kinora) demo $(if $(SECONDS),--seconds $(SECONDS))
 
-test: setup web ## Run all tests
+test: setup web models ## Run all tests
 	cargo test
 
 fmt: web ## Format everything
@@ -27,7 +27,7 @@ lint: setup web ## Clippy, and the console's types and style
 	cargo clippy --all-targets --quiet -- -D warnings
 	cd web && npm run --silent check
 
-bench: setup web ## Measure against peers and the disk (ONLY="ack segments": some of it)
+bench: setup web models ## Measure against peers and the disk (ONLY="ack segments": some of it)
 	.ci/setup bench
 	cargo bench --quiet --bench bench -- $(ONLY)
 
@@ -37,6 +37,13 @@ soak: setup web ## Run the store's simulation (SEEDS=10000) and kill -9 a server
 
 fuzz: setup ## Fuzz the parsers (SECONDS=60 for each)
 	tests/fuzz/run.sh $(or $(SECONDS),60)
+
+accuracy: models ## Judge the models by pictures (MODEL=own.onnx ARGS="--alone": a detector of your own)
+	@cargo build --quiet
+	@$(kinora) models accuracy $(MODEL) $(ARGS)
+
+models: setup web ## Fetch face models and convert them
+	@.ci/models
 
 web: setup ## Build the console
 	@.ci/web

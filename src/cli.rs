@@ -5,6 +5,8 @@ mod demo;
 mod export;
 mod import;
 mod key;
+#[cfg(feature = "onnx")]
+mod models;
 mod produce;
 mod serve;
 mod service;
@@ -32,6 +34,8 @@ enum Command {
     Import(import::Import),
     Demo(demo::Demo),
     Key(key::KeyCommand),
+    #[cfg(feature = "onnx")]
+    Models(models::ModelsCommand),
     Check(check::Check),
 }
 
@@ -47,6 +51,8 @@ pub fn main() -> ExitCode {
         Command::Import(import) => import.run(),
         Command::Demo(demo) => demo.run(),
         Command::Key(key) => key.run(),
+        #[cfg(feature = "onnx")]
+        Command::Models(models) => models.run(),
         Command::Check(check) => check.run(),
     };
     outcome.unwrap_or_else(|error| {

@@ -4,6 +4,8 @@
 //! `cargo bench --bench bench -- NAME…` runs those, without a name all; `--list` lists them.
 
 mod expiry;
+#[cfg(feature = "onnx")]
+mod inference;
 mod ingest;
 mod limits;
 mod load;
@@ -36,6 +38,8 @@ const BENCHES: &[Bench] = &[
     ("records-store", "records in the store alone / bare append + fdatasync", records_store::run),
     ("expiry", "PERSISTED acks while a million fragments expire / without", expiry::run),
     ("limits", "what a full-speed ingest exceeds the limits of space by", limits::run),
+    #[cfg(feature = "onnx")]
+    ("inference", "each face model in tract / ONNX Runtime with one thread", inference::run),
     ("log-designs", "ways to make many small appends durable", log_designs::run),
 ];
 

@@ -25,12 +25,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("web", &[]),
     ("client", &["types", "media", "wire", "clock", "metrics"]),
     ("produce", &["types", "media", "wire", "clock", "client", "metrics"]),
+    ("detect", &["types", "media", "wire", "clock", "client", "metrics"]),
     ("files", &["types", "media", "wire", "clock", "client", "produce", "metrics"]),
     (
         "cli",
         &[
             "types", "media", "wire", "clock", "store", "ingest", "serve", "records", "api",
-            "client", "produce", "files", "config", "metrics",
+            "client", "produce", "files", "detect", "config", "metrics",
         ],
     ),
 ];
@@ -110,6 +111,7 @@ fn library_crates_stay_in_their_rooms() {
         (&["gst::", "gst_app::", "gst_video::"], &["produce/gstreamer"]),
         (&["axum::", "hyper::", "http_body"], &["api", "web.rs", "cli", "produce/tests"]),
         (&["redb::"], &["store"]),
+        (&["tract_onnx::", "prost::"], &["detect/onnx", "detect/models"]),
         (&["std::env::var"], &["config.rs", "client", "cli", "media/mkv/tests", "store/tests"]),
     ];
     let mut broken = Vec::new();
