@@ -8,6 +8,7 @@ pub mod media;
 pub mod records;
 pub mod serve;
 pub mod store;
+pub mod vision;
 pub mod wire;
 
 pub mod config;
@@ -17,7 +18,6 @@ pub mod api;
 pub mod web;
 
 pub mod client;
-pub mod detect;
 pub mod files;
 pub mod produce;
 

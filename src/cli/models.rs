@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use super::Failure;
-use crate::detect::accuracy::evaluate;
-use crate::detect::decoders::{Family, traits};
-use crate::detect::models;
-use crate::detect::onnx::{Confirmer, Detector, DetectorOptions, Recogniser};
+use crate::vision::accuracy::evaluate;
+use crate::vision::decoders::{Family, traits};
+use crate::vision::models;
+use crate::vision::onnx::{Confirmer, Detector, DetectorOptions, Recogniser};
 
 /// Make the models of faces, and look at those of others.
 ///

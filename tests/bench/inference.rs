@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use kinora::detect::models::{CONFIRMER, DETECTOR, RECOGNISER};
-use kinora::detect::onnx::Network;
+use kinora::vision::models::{CONFIRMER, DETECTOR, RECOGNISER};
+use kinora::vision::onnx::Network;
 
 use crate::stats::{Latencies, ms};
 

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::{LoadError, Network, RunError, listed};
-use crate::detect::decoders::OutputError;
-use crate::detect::faces::{Embedding, Landmarks, Point, Similarity};
-use crate::detect::picture::{Colours, Normalisation, Picture, turned};
+use crate::vision::decoders::OutputError;
+use crate::vision::faces::{Embedding, Landmarks, Point, Similarity};
+use crate::vision::picture::{Colours, Normalisation, Picture, turned};
 
 /// Two faces that are closer than this are the same person. dlib's own threshold is 0.6, with which
 /// one pair of strangers in two hundred would be taken for one person.

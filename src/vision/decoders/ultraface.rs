@@ -1,8 +1,8 @@
 //! Ultra-Light-Fast-Generic-Face-Detector: its boxes are ready, as parts of the input's edges.
 
 use super::{Fit, Found, OutputError, Outputs, Read, Signature, Traits, check_finite};
-use crate::detect::faces::BoundingBox;
-use crate::detect::picture::{Colours, Normalisation};
+use crate::vision::faces::BoundingBox;
+use crate::vision::picture::{Colours, Normalisation};
 
 pub(super) const TRAITS: Traits = Traits {
     normalisation: Normalisation { colours: Colours::Rgb, mean: [127.0; 3], factor: 1.0 / 128.0 },

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::{LoadError, Network, RunError, listed};
-use crate::detect::decoders::OutputError;
-use crate::detect::faces::{BoundingBox, Face, Landmarks, Point};
-use crate::detect::picture::{Colours, Normalisation, Picture, Window, resize};
+use crate::vision::decoders::OutputError;
+use crate::vision::faces::{BoundingBox, Face, Landmarks, Point};
+use crate::vision::picture::{Colours, Normalisation, Picture, Window, resize};
 
 /// The edge of its input in pixels.
 const SIDE: usize = 48;

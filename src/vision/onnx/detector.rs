@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::{Confirmer, LoadError, Network, RunError};
-use crate::detect::decoders::{Decoder, Family, Fit, Traits, likely, traits};
-use crate::detect::faces::{BoundingBox, Face, Point, without_overlaps};
-use crate::detect::picture::{Picture, Window, resize};
+use crate::vision::decoders::{Decoder, Family, Fit, Traits, likely, traits};
+use crate::vision::faces::{BoundingBox, Face, Point, without_overlaps};
+use crate::vision::picture::{Picture, Window, resize};
 
 /// Confirmed faces that overlap by more than this are one.
 const MOST_CONFIRMED_OVERLAP: f32 = 0.4;

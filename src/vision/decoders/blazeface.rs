@@ -4,8 +4,8 @@
 //! by, so they are left to a confirming network.
 
 use super::{Fit, Found, Grid, OutputError, Outputs, Read, Signature, Traits, check_finite};
-use crate::detect::faces::{BoundingBox, Point};
-use crate::detect::picture::{Colours, Normalisation};
+use crate::vision::faces::{BoundingBox, Point};
+use crate::vision::picture::{Colours, Normalisation};
 
 pub(super) const TRAITS: Traits = Traits {
     normalisation: Normalisation { colours: Colours::Rgb, mean: [127.5; 3], factor: 1.0 / 127.5 },
