@@ -8,7 +8,7 @@
 //! networks (`vision`), HTTP and Rekognition's shapes (`api`).
 //!
 //! In reading order:
-//! - `vectors`: what faces look like, searched from end to end
+//! - [`vectors`]: what faces look like, searched from end to end
 //! - `memory`: a collection in memory; `identify`: whom a face is taken for
 //! - `collections`, `faces`, `users`: what Rekognition calls so
 //! - `observe`: a face that was seen; `persons`: naming, merging, splitting; `search`: where else
@@ -27,7 +27,7 @@ mod persons;
 mod search;
 mod tidy;
 mod users;
-mod vectors;
+pub mod vectors;
 
 #[cfg(test)]
 mod tests;
