@@ -26,6 +26,7 @@ use crate::api::{App, AppState};
 use crate::clock::Clock;
 use crate::config::{Config, Flag, LogFormat, Switch};
 use crate::metrics::Metrics;
+use crate::processors::Processors;
 use crate::records::RecordStreams;
 use crate::records::queue::Queues;
 use crate::serve::package::{self, Packager};
@@ -218,12 +219,14 @@ fn open(config: Config, disk: Arc<dyn Disk>) -> Result<AppState, Failure> {
     let queues = Queues::open(store.clone(), clock.clone(), options.max_consumers);
     let queues = queues.map_err(|error| format!("queues: {error}"))?;
     let records = Arc::new(RecordStreams::new(store.clone(), clock.clone(), options));
+    let processors = Processors::new(store.clone(), clock.clone());
     let gate = Gate::new(config.http.max_large_bodies);
     Ok(Arc::new(App {
         config,
         store,
         records,
         queues,
+        processors,
         clock,
         keys,
         metrics: Metrics::default(),
