@@ -5,6 +5,7 @@ pub mod types;
 pub mod clock;
 pub mod ingest;
 pub mod media;
+pub mod people;
 pub mod processors;
 pub mod records;
 pub mod serve;

@@ -18,9 +18,10 @@ pub mod media;
 mod native;
 mod observe;
 mod parts;
+mod people;
 mod processors;
 pub mod records;
-mod rekognition;
+pub mod rekognition;
 pub mod server;
 mod streams;
 mod upload;
@@ -45,6 +46,7 @@ pub use streams::{blocking, find_stream};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::people::People;
 use crate::processors::Processors;
 use crate::records::RecordStreams;
 use crate::records::queue::Queues;
@@ -73,8 +75,12 @@ pub struct App {
     pub records: Arc<RecordStreams>,
     /// The queues over them.
     pub queues: Queues,
+    /// Who was seen.
+    pub people: People,
     /// The stream processors.
     pub processors: Processors,
+    /// What looks at single pictures.
+    pub pictures: rekognition::Pictures,
     /// What bounds the requests of record streams.
     pub gate: records::Gate,
     /// Makes segments for players, and keeps the newest.
@@ -125,7 +131,7 @@ pub fn router(app: AppState) -> Router {
         .with_state(app)
 }
 
-fn areas() -> [Routes; 7] {
+fn areas() -> [Routes; 8] {
     [
         video::routes(),
         media::routes(),
@@ -133,6 +139,7 @@ fn areas() -> [Routes; 7] {
         native::routes(),
         keeping::routes(),
         records::routes(),
+        people::routes(),
         processors::routes(),
     ]
 }

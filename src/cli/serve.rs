@@ -21,11 +21,13 @@ use super::Failure;
 use crate::api::keys::{CREDENTIALS_FILE, KeyRing};
 use crate::api::media::{Files, Readers};
 use crate::api::records::Gate;
+use crate::api::rekognition::Pictures;
 use crate::api::server::Server;
 use crate::api::{App, AppState};
 use crate::clock::Clock;
 use crate::config::{Config, Flag, LogFormat, Switch};
 use crate::metrics::Metrics;
+use crate::people::People;
 use crate::processors::Processors;
 use crate::records::RecordStreams;
 use crate::records::queue::Queues;
@@ -218,7 +220,10 @@ fn open(config: Config, disk: Arc<dyn Disk>) -> Result<AppState, Failure> {
     let options = options::of_records(&config);
     let queues = Queues::open(store.clone(), clock.clone(), options.max_consumers);
     let queues = queues.map_err(|error| format!("queues: {error}"))?;
+    let people = People::open(&store, clock.clone(), options::of_people(&config));
+    let people = people.map_err(|error| error.to_string())?;
     let records = Arc::new(RecordStreams::new(store.clone(), clock.clone(), options));
+    let pictures = Pictures::new(options::of_pictures(&config));
     let processors = Processors::new(store.clone(), clock.clone());
     let gate = Gate::new(config.http.max_large_bodies);
     Ok(Arc::new(App {
@@ -226,7 +231,9 @@ fn open(config: Config, disk: Arc<dyn Disk>) -> Result<AppState, Failure> {
         store,
         records,
         queues,
+        people,
         processors,
+        pictures,
         clock,
         keys,
         metrics: Metrics::default(),
@@ -262,6 +269,9 @@ async fn keep_house(app: AppState) {
     let retention = every(&app, interval, grown, |app| {
         if let Err(error) = app.records.tidy() {
             tracing::error!("shards whose records have expired stay: {error}");
+        }
+        if let Err(error) = app.people.tidy() {
+            tracing::error!("sightings that are too old stay: {error}");
         }
         app.store.enforce_retention();
         app.store.empty_segments();

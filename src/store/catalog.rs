@@ -4,7 +4,7 @@
 //! `known_records`: those that a database has. `shards`: which streams of the log they own.
 //! `documents`: whatever else the layers above remember.
 
-mod as_json;
+pub(super) mod as_json;
 pub(super) mod documents;
 mod known_records;
 mod record_facts;

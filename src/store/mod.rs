@@ -15,6 +15,7 @@
 //! - `fragments`: one stream; `fragment_writer`, `cursor`: how it is written and read
 //! - `records`: one shard of records
 //! - `catalog`: what streams and shards exist, of media and of records
+//! - [`people`]: faces and whose they are, in a database of their own
 //! - `kept`, `retention`: what of a stream has expired
 //! - `space`: what goes when space runs out, and the freeing of segments
 //! - [`check`]: verifies and repairs a store that nobody has open
@@ -32,6 +33,7 @@ mod index;
 mod kept;
 mod log;
 mod opening;
+pub mod people;
 mod records;
 mod recovering;
 mod retention;
@@ -307,6 +309,11 @@ impl Store {
     /// Small facts of other modules, durable beside the catalog.
     pub fn documents(&self) -> &Documents {
         &self.documents
+    }
+
+    /// Opens the database of people, or makes it; nobody else may have it open. Blocks.
+    pub fn open_people(&self) -> Result<people::PeopleStore, people::PeopleStoreError> {
+        people::PeopleStore::open(&*self.disk)
     }
 
     /// The media of a stream that the catalog knows; `None` after its deletion.

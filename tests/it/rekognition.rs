@@ -91,6 +91,7 @@ fn with_streams() -> (Server, String) {
     let created: Value = serde_json::from_slice(&created.body).expect("JSON");
     let stream = json!({"StreamName": "findings", "ShardCount": 1});
     assert_eq!(server.target("Kinesis_20131202.CreateStream", KINESIS, stream).0, 200);
+    server.rekognition_ok("CreateCollection", json!({"CollectionId": "people"}));
     (server, created["StreamARN"].as_str().expect("an ARN").to_owned())
 }
 
@@ -171,6 +172,11 @@ fn processors_over_what_is_not_there_are_refused() {
     let (name, message) = refused(&|input| input["Name"] = json!("a b"));
     assert_eq!(name, "ValidationException");
     assert!(message.starts_with("1 validation error detected: Value 'a b' at 'name'"), "{message}");
+    let (name, message) = refused(&|input| {
+        input["Settings"]["FaceSearch"]["CollectionId"] = json!("nobody");
+    });
+    assert_eq!(name, "InvalidParameterException");
+    assert!(message.contains("no collection nobody"), "{message}");
     let bent = json!([{"Polygon": [{"X": 0.1, "Y": 0.1}, {"X": 2.0, "Y": 0.1}]}]);
     let (name, _) = refused(&|input| input["RegionsOfInterest"] = bent.clone());
     assert_eq!(name, "InvalidParameterException");
@@ -204,6 +210,105 @@ fn settings_and_tags_can_be_changed() {
     server.rekognition_ok("UntagResource", untag);
     let left = server.rekognition_ok("ListTagsForResource", json!({"ResourceArn": DOOR}));
     assert_eq!(left, json!({"Tags": {"room": "hall"}}));
+}
+
+#[test]
+fn collections_are_listed_in_pages_and_tagged() {
+    let server = Server::start();
+    for id in ["a", "b", "c"] {
+        let created = server.rekognition_ok("CreateCollection", json!({"CollectionId": id}));
+        let arn = format!("arn:aws:rekognition:us-east-1:000000000000:collection/{id}");
+        assert_eq!((&created["StatusCode"], &created["CollectionArn"]), (&json!(200), &json!(arn)));
+    }
+    let again = server.rekognition_refused("CreateCollection", json!({"CollectionId": "a"}));
+    assert_eq!(again.0, "ResourceAlreadyExistsException");
+    let first = server.rekognition_ok("ListCollections", json!({"MaxResults": 2}));
+    assert_eq!(first["CollectionIds"], json!(["a", "b"]));
+    let next = json!({"MaxResults": 2, "NextToken": first["NextToken"]});
+    let second = server.rekognition_ok("ListCollections", next);
+    assert_eq!((&second["CollectionIds"], &second["NextToken"]), (&json!(["c"]), &Value::Null));
+
+    let arn = "arn:aws:rekognition:us-east-1:000000000000:collection/a";
+    server.rekognition_ok("TagResource", json!({"ResourceArn": arn, "Tags": {"site": "north"}}));
+    let tags = server.rekognition_ok("ListTagsForResource", json!({"ResourceArn": arn}));
+    assert_eq!(tags, json!({"Tags": {"site": "north"}}));
+    let user = json!({"CollectionId": "a", "UserId": "ada"});
+    server.rekognition_ok("CreateUser", user.clone());
+    assert_eq!(server.rekognition_refused("CreateUser", user).0, "ConflictException");
+    let users = server.rekognition_ok("ListUsers", json!({"CollectionId": "a"}));
+    assert_eq!(users["Users"], json!([{"UserId": "ada", "UserStatus": "ACTIVE"}]));
+    let described = server.rekognition_ok("DescribeCollection", json!({"CollectionId": "a"}));
+    assert_eq!((&described["FaceCount"], &described["UserCount"]), (&json!(0), &json!(1)));
+    server.rekognition_ok("DeleteCollection", json!({"CollectionId": "a"}));
+    let gone = server.rekognition_refused("DescribeCollection", json!({"CollectionId": "a"}));
+    assert_eq!(gone.0, "ResourceNotFoundException");
+}
+
+#[test]
+fn pictures_that_cannot_be_looked_at_say_why() {
+    let server = Server::start();
+    let refused = |image: Value| server.rekognition_refused("DetectFaces", json!({"Image": image}));
+    let (name, message) = refused(json!({"S3Object": {"Bucket": "b", "Name": "n"}}));
+    assert_eq!(name, "InvalidS3ObjectException");
+    assert!(message.contains("Image.Bytes"), "{message}");
+    assert_eq!(
+        refused(json!({"Bytes": STANDARD.encode("GIF89a")})).0,
+        "InvalidImageFormatException"
+    );
+    assert_eq!(refused(json!({"Bytes": ""})).0, "ValidationException");
+    let large = STANDARD.encode(vec![0; (5 << 20) + 1]);
+    assert_eq!(refused(json!({"Bytes": large})).0, "ImageTooLargeException");
+    assert_eq!(refused(json!({})).0, "InvalidParameterException");
+
+    let server = Server::start_configured(&[("KINORA_VISION_MODELS_DIR", "/nowhere")]);
+    let mut png = std::io::Cursor::new(Vec::new());
+    image::RgbImage::new(8, 8).write_to(&mut png, image::ImageFormat::Png).expect("a picture");
+    let image = json!({"Image": {"Bytes": STANDARD.encode(png.into_inner())}});
+    let (name, message) = server.rekognition_refused("DetectFaces", image);
+    assert_eq!(name, "AccessDeniedException");
+    assert!(message.contains("make models"), "{message}");
+}
+
+#[cfg(feature = "onnx")]
+#[test]
+fn enrolled_person_is_found_by_another_photograph_and_a_stranger_is_not() {
+    let pictures = "models/sources/face_recognition-1.3.0/tests/test_images";
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let image = |name: &str| {
+        let bytes = std::fs::read(root.join(pictures).join(name));
+        json!({"Bytes": STANDARD.encode(bytes.expect("`make models` fetched it"))})
+    };
+    let models = root.join("models").display().to_string();
+    let server = Server::start_configured(&[("KINORA_VISION_MODELS_DIR", &models)]);
+    server.rekognition_ok("CreateCollection", json!({"CollectionId": "c"}));
+    let index =
+        json!({"CollectionId": "c", "Image": image("obama.jpg"), "ExternalImageId": "first"});
+    let indexed = server.rekognition_ok("IndexFaces", index);
+    let records = indexed["FaceRecords"].as_array().expect("a list");
+    assert_eq!((records.len(), &records[0]["Face"]["ExternalImageId"]), (1, &json!("first")));
+    assert_eq!(records[0]["FaceDetail"]["Landmarks"].as_array().map(Vec::len), Some(5));
+    let face = &records[0]["Face"]["FaceId"];
+
+    let search = |name: &str| {
+        let input = json!({"CollectionId": "c", "Image": image(name)});
+        server.rekognition_ok("SearchFacesByImage", input)["FaceMatches"].clone()
+    };
+    let found = search("obama2.jpg");
+    assert_eq!(&found[0]["Face"]["FaceId"], face);
+    assert!(found[0]["Similarity"].as_f64() >= Some(80.0), "{found}");
+    assert_eq!(search("biden.jpg"), json!([]));
+
+    let user = json!({"CollectionId": "c", "UserId": "ada", "FaceIds": [face]});
+    server.rekognition_ok("CreateUser", json!({"CollectionId": "c", "UserId": "ada"}));
+    server.rekognition_ok("AssociateFaces", user);
+    let users = json!({"CollectionId": "c", "Image": image("obama2.jpg")});
+    let users = server.rekognition_ok("SearchUsersByImage", users);
+    assert_eq!(users["UserMatches"][0]["User"]["UserId"], "ada");
+
+    let deleted =
+        server.rekognition_ok("DeleteFaces", json!({"CollectionId": "c", "FaceIds": [face]}));
+    assert_eq!(deleted["DeletedFaces"], json!([face]));
+    assert_eq!(search("obama2.jpg"), json!([]));
 }
 
 #[test]

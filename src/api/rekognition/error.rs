@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::api::error::ERROR_TYPE;
 use crate::api::{ApiError, ErrorKind};
+use crate::people::PeopleError;
 use crate::processors::ProcessorError;
 use crate::wire::records::Format;
 
@@ -46,8 +47,14 @@ macro_rules! kinds {
 kinds! {
     /// What this service does not offer.
     AccessDenied "AccessDeniedException",
+    Conflict "ConflictException",
+    ImageTooLarge "ImageTooLargeException",
+    InvalidImageFormat "InvalidImageFormatException",
+    InvalidPaginationToken "InvalidPaginationTokenException",
     InvalidParameter "InvalidParameterException",
+    InvalidS3Object "InvalidS3ObjectException",
     LimitExceeded "LimitExceededException",
+    ResourceAlreadyExists "ResourceAlreadyExistsException",
     ResourceInUse "ResourceInUseException",
     ResourceNotFound "ResourceNotFoundException",
     Serialization "SerializationException",
@@ -121,6 +128,23 @@ impl From<ProcessorError> for Failure {
             ProcessorError::Exists(_) | ProcessorError::Busy { .. } => Kind::ResourceInUse,
             ProcessorError::Full => Kind::LimitExceeded,
             ProcessorError::Store(_) => return Self::internal(error),
+        };
+        Self::new(kind, format!("{error}."))
+    }
+}
+
+impl From<PeopleError> for Failure {
+    fn from(error: PeopleError) -> Self {
+        use PeopleError as E;
+        let kind = match error {
+            E::NoCollection(_) | E::NoPerson(_) | E::NoSighting(_) | E::NoUser(_) => {
+                Kind::ResourceNotFound
+            }
+            E::CollectionExists(_) => Kind::ResourceAlreadyExists,
+            E::UserExists(_) => Kind::Conflict,
+            E::NoFace(_) | E::WrongLength { .. } | E::Invalid(_) => Kind::InvalidParameter,
+            E::Limit { .. } => Kind::ServiceQuotaExceeded,
+            E::Store(_) | E::Random(_) => return Self::internal(error),
         };
         Self::new(kind, format!("{error}."))
     }

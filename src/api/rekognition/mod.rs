@@ -5,10 +5,16 @@
 //! API. What a request goes through is as in `records`: the operation, a signature of a known key, the
 //! body, the signature, the shape, the model's constraints.
 
+mod collections;
+mod detect;
 mod error;
+mod faces;
 mod operations;
+mod pictures;
 mod processors;
+mod quality;
 mod tags;
+mod users;
 
 use std::future::Future;
 use std::time::Duration;
@@ -26,6 +32,8 @@ use super::{AppState, auth, records};
 use crate::wire::records::Format;
 use crate::wire::records::rule::{Value, problems};
 use error::{Failure, Kind};
+
+pub use pictures::Pictures;
 
 /// Names the operation.
 const TARGET: HeaderName = HeaderName::from_static("x-amz-target");

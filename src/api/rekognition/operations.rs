@@ -5,13 +5,8 @@ use axum::response::Response;
 use bytes::Bytes;
 
 use super::error::{Failure, Kind};
-use super::{Call, processors, tags};
+use super::{Call, collections, detect, faces, processors, tags, users};
 
-/// Collections are managed elsewhere.
-const COLLECTIONS: &str = "Collections, their faces and users are managed with the native API: see \
-    /v1/collections.";
-/// Pictures that are no video.
-const PICTURES: &str = "Single pictures are not looked at here: send them as a video stream.";
 const LIVENESS: &str = "Whether somebody is alive is not judged here.";
 const TRAINING: &str = "Models are not trained here: bring one as an ONNX file by configuration.";
 const CELEBRITIES: &str = "Only the people of your own collections are known here.";
@@ -56,36 +51,36 @@ macro_rules! operations {
 }
 
 operations! {
-    Refused AssociateFaces: COLLECTIONS;
-    Refused CompareFaces: PICTURES;
+    Works AssociateFaces: users::associate;
+    Works CompareFaces: detect::compare;
     Refused CopyProjectVersion: TRAINING;
-    Refused CreateCollection: COLLECTIONS;
+    Works CreateCollection: collections::create;
     Refused CreateDataset: TRAINING;
     Refused CreateFaceLivenessSession: LIVENESS;
     Refused CreateProject: TRAINING;
     Refused CreateProjectVersion: TRAINING;
     Works CreateStreamProcessor: processors::create;
-    Refused CreateUser: COLLECTIONS;
-    Refused DeleteCollection: COLLECTIONS;
+    Works CreateUser: users::create;
+    Works DeleteCollection: collections::delete;
     Refused DeleteDataset: TRAINING;
-    Refused DeleteFaces: COLLECTIONS;
+    Works DeleteFaces: faces::delete;
     Refused DeleteProject: TRAINING;
     Refused DeleteProjectPolicy: TRAINING;
     Refused DeleteProjectVersion: TRAINING;
     Works DeleteStreamProcessor: processors::delete;
-    Refused DeleteUser: COLLECTIONS;
-    Refused DescribeCollection: COLLECTIONS;
+    Works DeleteUser: users::delete;
+    Works DescribeCollection: collections::describe;
     Refused DescribeDataset: TRAINING;
     Refused DescribeProjectVersions: TRAINING;
     Refused DescribeProjects: TRAINING;
     Works DescribeStreamProcessor: processors::describe;
     Refused DetectCustomLabels: TRAINING;
-    Refused DetectFaces: PICTURES;
+    Works DetectFaces: detect::detect;
     Refused DetectLabels: OTHER;
     Refused DetectModerationLabels: OTHER;
     Refused DetectProtectiveEquipment: OTHER;
     Refused DetectText: OTHER;
-    Refused DisassociateFaces: COLLECTIONS;
+    Works DisassociateFaces: users::disassociate;
     Refused DistributeDatasetEntries: TRAINING;
     Refused GetCelebrityInfo: CELEBRITIES;
     Refused GetCelebrityRecognition: CELEBRITIES;
@@ -98,22 +93,22 @@ operations! {
     Refused GetPersonTracking: JOBS;
     Refused GetSegmentDetection: JOBS;
     Refused GetTextDetection: JOBS;
-    Refused IndexFaces: COLLECTIONS;
-    Refused ListCollections: COLLECTIONS;
+    Works IndexFaces: faces::index;
+    Works ListCollections: collections::list;
     Refused ListDatasetEntries: TRAINING;
     Refused ListDatasetLabels: TRAINING;
-    Refused ListFaces: COLLECTIONS;
+    Works ListFaces: faces::list;
     Refused ListMediaAnalysisJobs: JOBS;
     Refused ListProjectPolicies: TRAINING;
     Works ListStreamProcessors: processors::list;
     Works ListTagsForResource: tags::list;
-    Refused ListUsers: COLLECTIONS;
+    Works ListUsers: users::list;
     Refused PutProjectPolicy: TRAINING;
     Refused RecognizeCelebrities: CELEBRITIES;
-    Refused SearchFaces: COLLECTIONS;
-    Refused SearchFacesByImage: COLLECTIONS;
-    Refused SearchUsers: COLLECTIONS;
-    Refused SearchUsersByImage: COLLECTIONS;
+    Works SearchFaces: faces::search;
+    Works SearchFacesByImage: faces::search_by_image;
+    Works SearchUsers: users::search;
+    Works SearchUsersByImage: users::search_by_image;
     Refused StartCelebrityRecognition: CELEBRITIES;
     Refused StartContentModeration: JOBS;
     Refused StartFaceDetection: JOBS;

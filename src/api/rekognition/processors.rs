@@ -2,6 +2,7 @@
 //! `UpdateStreamProcessor`, `StartStreamProcessor`, `StopStreamProcessor`, `DeleteStreamProcessor`
 
 use super::Call;
+use super::collections::collection_id;
 use super::error::{Failure, Kind};
 use crate::api::processors::{region, regions_of};
 use crate::api::{App, find_stream, records, rekognition_arn};
@@ -191,6 +192,8 @@ fn new_processor(app: &App, input: CreateStreamProcessorInput) -> Result<NewProc
     let collection = faces.collection_id.ok_or_else(|| {
         Failure::invalid("FaceSearch has to have the CollectionId of the faces to compare with.")
     })?;
+    let id = collection_id(Some(collection.clone()))?;
+    app.people.collection(&id).map_err(|error| Failure::invalid(format!("{error}.")))?;
     let stream_arn = input.input.and_then(|input| input.kinesis_video_stream?.arn);
     let stream_arn = stream_arn
         .ok_or_else(|| Failure::invalid("Input has to have the Arn of a KinesisVideoStream."))?;

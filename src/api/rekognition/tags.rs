@@ -3,6 +3,7 @@
 use super::Call;
 use super::error::{Failure, Kind};
 use crate::api::{App, rekognition_arn};
+use crate::types::CollectionId;
 use crate::wire::records::{Empty, TagMap};
 use crate::wire::rekognition::tags::{
     ListTagsForResourceInput, ListTagsForResourceOutput, TagResourceInput, UntagResourceInput,
@@ -29,9 +30,18 @@ pub(super) async fn list(
     call: Call,
     input: ListTagsForResourceInput,
 ) -> Result<ListTagsForResourceOutput, Failure> {
-    let name = processor(&call.app, &input.resource_arn.unwrap_or_default())?;
-    let tags = call.app.processors.get(&name)?.facts.settings.tags;
+    let app = &call.app;
+    let tags = match resource(app, &input.resource_arn.unwrap_or_default())? {
+        Resource::Processor(name) => app.processors.get(&name)?.facts.settings.tags,
+        Resource::Collection(id) => app.people.collection(&id)?.info.tags,
+    };
     Ok(ListTagsForResourceOutput { tags: Some(tags) })
+}
+
+/// What has tags.
+enum Resource {
+    Processor(String),
+    Collection(CollectionId),
 }
 
 async fn change(
@@ -39,23 +49,40 @@ async fn change(
     arn: String,
     change: impl FnOnce(&mut TagMap) + Send + 'static,
 ) -> Result<Empty, Failure> {
-    let name = processor(&call.app, &arn)?;
+    let resource = resource(&call.app, &arn)?;
     call.change(move |app| {
-        let mut tags = app.processors.get(&name)?.facts.settings.tags;
-        change(&mut tags);
-        if tags.len() > MAX_TAGS {
-            let message = format!("A resource has at most {MAX_TAGS} tags.");
-            return Err(Failure::new(Kind::ServiceQuotaExceeded, message));
+        match resource {
+            Resource::Processor(name) => {
+                let mut tags = app.processors.get(&name)?.facts.settings.tags;
+                change(&mut tags);
+                bounded(&tags)?;
+                app.processors.update(&name, |facts| facts.settings.tags = tags)?;
+            }
+            Resource::Collection(id) => {
+                let mut tags = app.people.collection(&id)?.info.tags;
+                change(&mut tags);
+                bounded(&tags)?;
+                app.people.tag_collection(&id, |now| *now = tags)?;
+            }
         }
-        app.processors.update(&name, |facts| facts.settings.tags = tags)?;
         Ok(Empty::default())
     })
     .await
 }
 
-/// The processor that an ARN names. Another region or account is somewhere else.
-fn processor(app: &App, arn: &str) -> Result<String, Failure> {
-    let name = arn.strip_prefix(&rekognition_arn(app, "streamprocessor/"));
-    let name = name.ok_or_else(|| Failure::not_found(format!("There is no resource {arn}.")))?;
-    Ok(name.to_owned())
+fn bounded(tags: &TagMap) -> Result<(), Failure> {
+    let message = format!("A resource has at most {MAX_TAGS} tags.");
+    let fits = tags.len() <= MAX_TAGS;
+    fits.then_some(()).ok_or_else(|| Failure::new(Kind::ServiceQuotaExceeded, message))
+}
+
+/// What an ARN names. Another region or account is somewhere else.
+fn resource(app: &App, arn: &str) -> Result<Resource, Failure> {
+    let not_found = || Failure::not_found(format!("There is no resource {arn}."));
+    let resource = arn.strip_prefix(&rekognition_arn(app, "")).ok_or_else(not_found)?;
+    match resource.split_once('/') {
+        Some(("streamprocessor", name)) => Ok(Resource::Processor(name.to_owned())),
+        Some(("collection", id)) => Ok(Resource::Collection(id.parse().map_err(|_| not_found())?)),
+        _ => Err(not_found()),
+    }
 }

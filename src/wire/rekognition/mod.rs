@@ -1,13 +1,15 @@
 //! The shapes of Rekognition (API version 2016-06-27, JSON 1.1), as far as this service answers:
-//! stream processors, faces in pictures, tags.
+//! stream processors, collections of faces and their users, faces in pictures, tags.
 //!
 //! As with record streams, every member is optional and the model's demands stand beside it; see
 //! [`super::records`]. Here: members, their types and the model's constraints.
 
+pub mod collections;
 pub mod faces;
 pub mod processors;
 pub mod rules;
 pub mod tags;
+pub mod users;
 
 use super::records::shapes;
 
