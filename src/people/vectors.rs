@@ -1,7 +1,12 @@
 //! What faces look like, in memory: rows of numbers back to back, compared with one look after the
-//! other. Searching reads all of it; that is as fast as memory gives it.
+//! other, which is as fast as memory gives them.
+//!
+//! So that it has to give less, each row is there once more in a quarter of the space, with its numbers
+//! rounded to a byte each. A search reads these, and of the rows themselves only those which, for all
+//! that rounding can hide, may be near enough: it finds exactly what comparing all rows would.
 
 use std::collections::{BinaryHeap, HashMap};
+use std::ops::Range;
 
 use crate::types::PersonId;
 
@@ -11,6 +16,8 @@ const BLOCK_ROWS: usize = 4096;
 const LANES: usize = 16;
 /// After so many numbers of a row it is looked whether it is too far away already, as most are.
 const STRIDE: usize = 2 * LANES;
+/// The byte that 0 is rounded to.
+const MIDDLE: f32 = 128.0;
 
 /// Whose a row is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +44,60 @@ pub struct Vectors {
     dimensions: usize,
     owners: Vec<Owner>,
     rows: HashMap<u128, u32>,
-    blocks: Vec<Box<[f32]>>,
+    blocks: Vec<Block>,
+    rounding: Rounding,
+}
+
+/// Some rows: as they are, and rounded.
+#[derive(Debug)]
+struct Block {
+    rows: Box<[f32]>,
+    codes: Box<[u8]>,
+}
+
+/// How numbers become bytes.
+#[derive(Debug)]
+struct Rounding {
+    /// What a number is multiplied by.
+    scale: f32,
+    /// The most that rounding moved a row.
+    worst: f32,
+}
+
+impl Default for Rounding {
+    fn default() -> Self {
+        Self { scale: 1.0, worst: 0.0 }
+    }
+}
+
+impl Rounding {
+    /// One for looks like this: numbers up to twice its largest are not cut off.
+    fn like(look: &[f32]) -> Self {
+        let largest = look.iter().fold(0.0f32, |largest, number| largest.max(number.abs()));
+        let scale = f32::from(i8::MAX) / (2.0 * largest);
+        Self { scale: if scale.is_normal() { scale } else { 1.0 }, worst: 0.0 }
+    }
+
+    /// The bytes of a look, and how far away they are from it.
+    fn round(&self, look: &[f32]) -> (Box<[u8]>, f32) {
+        let most = f32::from(i8::MAX);
+        let byte = |number: &f32| ((number * self.scale).round().clamp(-most, most) + MIDDLE) as u8;
+        let codes: Box<[u8]> = look.iter().map(byte).collect();
+        let exact = codes.iter().map(|code| (f32::from(*code) - MIDDLE) / self.scale);
+        let squares = exact.zip(look).map(|(code, number)| (code - number) * (code - number));
+        let moved = squares.sum::<f32>().sqrt();
+        (codes, moved)
+    }
+
+    /// The square of the distance in bytes beyond which no row is within a distance of a look that
+    /// rounding moved so far.
+    fn most(&self, distance: f32, moved: f32) -> i32 {
+        /// For what adding floats loses.
+        const SLACK: f32 = 1.001;
+        let most = (distance + moved + self.worst) * self.scale * SLACK;
+        // Larger ones are cut off at the largest that there is.
+        (most * most).ceil() as i32
+    }
 }
 
 impl Vectors {
@@ -67,6 +127,7 @@ impl Vectors {
         if self.owners.is_empty() {
             self.dimensions = look.len();
             self.blocks.clear();
+            self.rounding = Rounding::like(look);
         }
         if look.len() != self.dimensions || look.is_empty() {
             return;
@@ -80,11 +141,18 @@ impl Vectors {
             self.owners.push(owner);
             self.rows.insert(owner.id, index);
             if row == self.blocks.len() * BLOCK_ROWS {
-                self.blocks.push(vec![0.0; BLOCK_ROWS * self.dimensions].into());
+                let numbers = BLOCK_ROWS * self.dimensions;
+                let block =
+                    Block { rows: vec![0.0; numbers].into(), codes: vec![0; numbers].into() };
+                self.blocks.push(block);
             }
         }
+        let (codes, moved) = self.rounding.round(look);
+        // Not a number when it is too large for one: then nothing is left out by it.
+        self.rounding.worst =
+            if moved.is_nan() { f32::INFINITY } else { moved.max(self.rounding.worst) };
         self.owners[row] = owner;
-        self.row_mut(row).copy_from_slice(look);
+        self.write(row, look, &codes);
     }
 
     /// Gives a row to another person.
@@ -100,11 +168,12 @@ impl Vectors {
         let last = self.owners.len() - 1;
         if row as usize != last {
             let moved = self.row(last).to_vec();
-            self.row_mut(row as usize).copy_from_slice(&moved);
+            let codes = self.blocks[last / BLOCK_ROWS].codes[self.range(last)].to_vec();
+            self.write(row as usize, &moved, &codes);
             self.rows.insert(self.owners[last].id, row);
         }
         // No trace of a face stays behind.
-        self.row_mut(last).fill(0.0);
+        self.write(last, &vec![0.0; self.dimensions], &vec![0; self.dimensions]);
         self.owners.swap_remove(row as usize);
         self.blocks.truncate(self.owners.len().div_ceil(BLOCK_ROWS));
     }
@@ -114,10 +183,15 @@ impl Vectors {
         if look.len() != self.dimensions {
             return;
         }
-        let most = distance * distance;
+        let (wanted, moved) = self.rounding.round(look);
+        let (most, most_rounded) = (distance * distance, self.rounding.most(distance, moved));
         for (block, owners) in self.blocks.iter().zip(self.owners.chunks(BLOCK_ROWS)) {
-            for (row, owner) in block.chunks_exact(self.dimensions).zip(owners) {
-                if let Some(square) = squared_distance(look, row, most) {
+            let codes = block.codes.chunks_exact(self.dimensions);
+            for (at, (codes, owner)) in codes.zip(owners).enumerate() {
+                if rounded_distance(&wanted, codes) > most_rounded {
+                    continue;
+                }
+                if let Some(square) = squared_distance(look, &block.rows[self.range(at)], most) {
                     found(Near { distance: square.sqrt(), owner: *owner });
                 }
             }
@@ -147,13 +221,20 @@ impl Vectors {
     }
 
     fn row(&self, row: usize) -> &[f32] {
-        let from = row % BLOCK_ROWS * self.dimensions;
-        &self.blocks[row / BLOCK_ROWS][from..from + self.dimensions]
+        &self.blocks[row / BLOCK_ROWS].rows[self.range(row)]
     }
 
-    fn row_mut(&mut self, row: usize) -> &mut [f32] {
+    fn write(&mut self, row: usize, look: &[f32], codes: &[u8]) {
+        let range = self.range(row);
+        let block = &mut self.blocks[row / BLOCK_ROWS];
+        block.rows[range.clone()].copy_from_slice(look);
+        block.codes[range].copy_from_slice(codes);
+    }
+
+    /// Where in its block a row is.
+    fn range(&self, row: usize) -> Range<usize> {
         let from = row % BLOCK_ROWS * self.dimensions;
-        &mut self.blocks[row / BLOCK_ROWS][from..from + self.dimensions]
+        from..from + self.dimensions
     }
 }
 
@@ -179,6 +260,20 @@ fn squared_distance(a: &[f32], b: &[f32], most: f32) -> Option<f32> {
         }
     }
     (sum <= most).then_some(sum)
+}
+
+/// The square of the distance between two rounded looks of one length. No overflow: a look has up
+/// to 4096 numbers.
+fn rounded_distance(a: &[u8], b: &[u8]) -> i32 {
+    let square = |(a, b): (&u8, &u8)| {
+        let apart = i32::from(a.abs_diff(*b));
+        apart * apart
+    };
+    let (a_strides, a_rest) = a.as_chunks::<STRIDE>();
+    let (b_strides, b_rest) = b.as_chunks::<STRIDE>();
+    let strides = a_strides.iter().zip(b_strides);
+    let sum: i32 = strides.map(|(a, b)| a.iter().zip(b).map(square).sum::<i32>()).sum();
+    sum + a_rest.iter().zip(b_rest).map(square).sum::<i32>()
 }
 
 /// Ordered by distance, then by id, so that equal ones come in the same order every time.
