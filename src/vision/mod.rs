@@ -3,11 +3,14 @@
 //! ```text
 //! picture ─resize▶ network ─outputs▶ decoder ─candidates▶ confirmer ─faces▶ recogniser ─numbers▶
 //! ```
-//! `faces`, `picture` and `decoders` are pure; `onnx` runs networks; `models` makes the files of
-//! those that kinora brings; `accuracy` tells how well they do.
+//! `faces`, `picture`, `measures` and `decoders` are pure; `onnx` runs networks; `engine` is all of it
+//! for single pictures; `models` makes the files of the networks that kinora brings; `accuracy` tells
+//! how well they do.
 
 pub mod decoders;
+pub mod engine;
 pub mod faces;
+pub mod measures;
 pub mod picture;
 
 #[cfg(feature = "onnx")]

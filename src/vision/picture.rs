@@ -43,6 +43,17 @@ impl<'a> Picture<'a> {
         Self::new(image.width(), image.height(), image.width() as usize * CHANNELS, image.as_raw())
     }
 
+    /// A part of it, as a picture of its own; none when it reaches beyond the edges.
+    pub fn part(&self, left: usize, top: usize, width: usize, height: usize) -> Option<Self> {
+        let inside =
+            left.checked_add(width)? <= self.width && top.checked_add(height)? <= self.height;
+        if !inside || width == 0 || height == 0 {
+            return None;
+        }
+        let pixels = self.pixels.get(top * self.stride + left * CHANNELS..)?;
+        Some(Self { width, height, stride: self.stride, pixels })
+    }
+
     /// Pixels from left to right.
     pub fn width(&self) -> usize {
         self.width
@@ -326,6 +337,17 @@ mod tests {
         assert!(Picture::new(0, 2, 12, &[0; 64]).is_none());
         assert!(Picture::new(4, 2, usize::MAX, &[0; 64]).is_none());
         assert!(Picture::new(4, 2, 16, &[0; 28]).is_some());
+    }
+
+    #[test]
+    fn part_shows_what_is_there_and_nothing_beyond() {
+        let image = image::RgbImage::from_fn(6, 4, |x, y| image::Rgb([x as u8, y as u8, 0]));
+        let picture = Picture::of(&image).expect("it is sound");
+        let part = picture.part(4, 2, 2, 2).expect("it is inside");
+        assert_eq!(part.row(1), [4, 3, 0, 5, 3, 0]);
+        assert!(picture.part(4, 2, 3, 2).is_none());
+        assert!(picture.part(6, 0, 0, 1).is_none());
+        assert!(picture.part(usize::MAX, 0, 2, 1).is_none());
     }
 
     proptest! {

@@ -1,10 +1,11 @@
 //! What the parts of the server are told of the configuration.
 
-use crate::config::{Config, ShardLimits};
+use crate::config::{Config, ShardLimits, VisionConfig};
 use crate::people;
 use crate::records::{self, limits};
 use crate::store;
 use crate::types::Millis;
+use crate::vision::engine::{EngineOptions, models_folder};
 
 /// What the store may use.
 pub fn of_store(config: &Config) -> store::Options {
@@ -50,6 +51,16 @@ pub fn of_people(config: &Config) -> people::Options {
     people::Options {
         keep: seconds(people.sighting_days.saturating_mul(24 * 60 * 60)),
         max_sightings: people.max_sightings,
+    }
+}
+
+/// What looks at pictures.
+pub fn of_pictures(config: &Config) -> EngineOptions {
+    let VisionConfig { models_dir, detector, least_confidence } = &config.vision;
+    EngineOptions {
+        models: models_folder(models_dir, &config.data),
+        detector: Some(detector.clone()).filter(|path| !path.as_os_str().is_empty()),
+        least_confidence: Some(f32::from(*least_confidence) / 100.0).filter(|least| *least > 0.0),
     }
 }
 
