@@ -8,6 +8,7 @@ pub mod event_stream;
 pub mod findings;
 pub mod media;
 pub mod people;
+pub mod processors;
 pub mod records;
 pub mod sigv4;
 pub mod token;
