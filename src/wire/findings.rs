@@ -8,6 +8,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use super::people::{BoundingBox, Match};
+
 /// The version of the members called `Kinora`.
 pub const VERSION: u32 = 1;
 
@@ -57,7 +59,7 @@ pub struct StreamProcessorInformation {
 pub struct FoundFace {
     pub detected_face: DetectedFace,
     /// Faces of the collection, most similar first; those of the track's best picture so far.
-    pub matched_faces: Vec<MatchedFace>,
+    pub matched_faces: Vec<Match>,
     pub kinora: FaceDetails,
 }
 
@@ -71,16 +73,6 @@ pub struct DetectedFace {
     pub landmarks: Vec<Landmark>,
     pub pose: Pose,
     pub quality: Quality,
-}
-
-/// A rectangle; it may reach beyond the frame.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct BoundingBox {
-    pub height: f32,
-    pub width: f32,
-    pub left: f32,
-    pub top: f32,
 }
 
 /// Where something of a face is.
@@ -109,28 +101,6 @@ pub struct Pose {
 pub struct Quality {
     pub brightness: f32,
     pub sharpness: f32,
-}
-
-/// A face of the collection that is like the one in the frame.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct MatchedFace {
-    /// 0 to 100.
-    pub similarity: f32,
-    pub face: KnownFace,
-}
-
-/// A face of a collection.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct KnownFace {
-    pub bounding_box: BoundingBox,
-    pub face_id: String,
-    /// 0 to 100.
-    pub confidence: f32,
-    pub image_id: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub external_image_id: Option<String>,
 }
 
 /// What else is known of a face in a frame.
