@@ -69,6 +69,24 @@ pub struct Config {
     pub hls: HlsLimits,
     /// Record streams.
     pub records: RecordsConfig,
+    /// Stream processors.
+    pub detect: DetectConfig,
+}
+
+/// Stream processors in the server's own process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DetectConfig {
+    /// Whether they run here; else `kinora detect --processors` runs them elsewhere.
+    pub enabled: bool,
+    /// The folder with the models, as `kinora models build` writes it.
+    pub models: PathBuf,
+}
+
+impl Default for DetectConfig {
+    fn default() -> Self {
+        Self { enabled: true, models: PathBuf::from("models") }
+    }
 }
 
 /// On or off.
@@ -284,6 +302,7 @@ impl Default for Config {
             get_media: GetMediaLimits::default(),
             hls: HlsLimits::default(),
             records: RecordsConfig::default(),
+            detect: DetectConfig::default(),
         }
     }
 }
