@@ -198,9 +198,13 @@ fn drop_unwanted(element: &gst::Element, waiting: &Arc<Waiting>) {
     let Some(pad) = element.static_pad("sink") else { return };
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         let Some(buffer) = info.buffer() else { return gst::PadProbeReturn::Ok };
-        let wanted = waiting.is_wanted(buffer.pts());
         let corrupt = buffer.flags().contains(gst::BufferFlags::CORRUPTED);
-        if wanted && !corrupt { gst::PadProbeReturn::Ok } else { gst::PadProbeReturn::Drop }
+        if waiting.is_wanted(buffer.pts()) && !corrupt {
+            return gst::PadProbeReturn::Ok;
+        }
+        // Taken out, it is the probe's to free.
+        info.data.take();
+        gst::PadProbeReturn::Handled
     });
 }
 

@@ -122,10 +122,10 @@ fn whoever_is_in_view_at_the_end_leaves_then() {
 fn a_network_without_an_answer_costs_that_frame_alone() {
     let people = OnePerson::default();
     let there = || Some(vec![face(20.0, 90.0)]);
-    let (outcomes, _) = run(vec![there(), None, there()], &people, Options::default());
+    let (outcomes, _) = run(vec![there(), None, there(), there()], &people, Options::default());
     assert!(matches!(&outcomes[1], Outcome::Failed(why) if why.contains("not finite")));
     let records = records(&outcomes);
-    assert_eq!(records.len(), 2);
+    assert_eq!(records.len(), 3);
     assert_eq!(events(records), [TrackEventType::Appeared]);
 }
 
