@@ -81,6 +81,24 @@ pub struct Config {
     pub people: PeopleConfig,
     /// What looks at single pictures.
     pub vision: VisionConfig,
+    /// Stream processors.
+    pub detect: DetectConfig,
+}
+
+/// Stream processors in the server's own process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DetectConfig {
+    /// Whether they run here; else `kinora detect --processors` runs them elsewhere.
+    pub enabled: bool,
+    /// The folder with the models, as `kinora models build` writes it.
+    pub models: PathBuf,
+}
+
+impl Default for DetectConfig {
+    fn default() -> Self {
+        Self { enabled: true, models: PathBuf::from("models") }
+    }
 }
 
 /// On or off.
@@ -272,6 +290,7 @@ impl Default for Config {
             records: RecordsConfig::default(),
             people: PeopleConfig::default(),
             vision: VisionConfig::default(),
+            detect: DetectConfig::default(),
         }
     }
 }

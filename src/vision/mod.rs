@@ -12,6 +12,7 @@ pub mod engine;
 pub mod faces;
 pub mod measures;
 pub mod picture;
+pub mod quality;
 
 #[cfg(feature = "onnx")]
 pub mod accuracy;

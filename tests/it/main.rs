@@ -9,6 +9,8 @@ mod check;
 mod console;
 mod control_plane;
 mod crash;
+#[cfg(all(feature = "gstreamer", feature = "onnx"))]
+mod detect;
 mod disk_failure;
 mod files;
 mod full_disk;

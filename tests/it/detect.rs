@@ -1,0 +1,96 @@
+//! Faces on the real chain: GStreamer makes a film, the server stores it, `kinora detect` looks.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use kinora::wire::findings::{FindingRecord, TrackEventType};
+use tempfile::TempDir;
+
+use crate::support::Server;
+
+/// When the film begins.
+const START: f64 = 1_700_000_000.0;
+const PORTRAIT: &str = "models/sources/skimage/data/astronaut.png";
+
+/// Three seconds of a portrait at a size, 25 pictures a second, a key frame each second.
+fn film(dir: &Path, name: &str, size: &str) -> PathBuf {
+    let file = dir.join(name);
+    let line = format!(
+        "filesrc location={PORTRAIT} ! pngdec ! videoconvert ! videoscale add-borders=true ! \
+         video/x-raw,{size} ! imagefreeze num-buffers=75 ! video/x-raw,framerate=25/1 ! \
+         x264enc key-int-max=25 tune=zerolatency bitrate=800 ! h264parse ! matroskamux ! \
+         filesink location={}",
+        file.display()
+    );
+    let output = Command::new("gst-launch-1.0").arg("-q").args(line.split_whitespace()).output();
+    let output = output.expect("gst-launch-1.0 is installed");
+    assert!(output.status.success(), "{}", said(&output));
+    file
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn kinora(server: &Server, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kinora"));
+    command.args(arguments).args(["--endpoint", &server.endpoint]);
+    command.env("AWS_SHARED_CREDENTIALS_FILE", server.data().join("credentials"));
+    let output = command.output().expect("kinora runs");
+    assert!(output.status.success(), "{}", said(&output));
+    output
+}
+
+fn import(server: &Server, stream: &str, file: &Path, start: f64) {
+    let (file, start) = (file.display().to_string(), start.to_string());
+    kinora(server, &["import", stream, &file, "--start", &start]);
+}
+
+/// What `kinora detect` finds from the film's beginning on.
+fn findings(server: &Server, stream: &str) -> (Vec<FindingRecord>, String) {
+    let start = START.to_string();
+    let output = kinora(server, &["detect", "--stream", stream, "--from", &start]);
+    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+    let parse = |line: &str| serde_json::from_str(line).expect("a line is a finding");
+    (lines.lines().map(parse).collect(), said(&output))
+}
+
+fn events(records: &[FindingRecord]) -> Vec<TrackEventType> {
+    let events = records.iter().flat_map(|record| &record.kinora.events);
+    events.map(|event| event.kind).collect()
+}
+
+#[test]
+fn one_face_in_view_is_one_track_with_a_finding_per_slot_of_time() {
+    let dir = TempDir::new().expect("a directory");
+    let server = Server::start();
+    import(&server, "door", &film(dir.path(), "a.mkv", "width=640,height=360"), START);
+    let (records, _) = findings(&server, "door");
+    let (closing, frames) = records.split_last().expect("there are findings");
+    let times: Vec<_> = frames.iter().map(|record| record.kinora.frame_timestamp).collect();
+    let slots: Vec<_> = (0..15).map(|slot| START + f64::from(slot) * 0.2).collect();
+    for (time, slot) in times.iter().zip(&slots) {
+        assert!((time - slot).abs() < 0.041, "{times:?}");
+    }
+    assert_eq!(times.len(), slots.len(), "{times:?}");
+    assert!(frames.iter().all(|record| record.face_search_response.len() == 1));
+    assert_eq!(events(&records), [TrackEventType::Appeared, TrackEventType::Left]);
+    assert_eq!(closing.kinora.events[0].frames, 15);
+    // Again, and it is the same.
+    let (again, _) = findings(&server, "door");
+    assert_eq!(again, records);
+}
+
+#[test]
+fn a_picture_of_a_new_size_goes_on_with_the_track() {
+    let dir = TempDir::new().expect("a directory");
+    let server = Server::start();
+    let small = film(dir.path(), "small.mkv", "width=640,height=360");
+    import(&server, "door", &small, START);
+    let large = film(dir.path(), "large.mkv", "width=1280,height=720");
+    import(&server, "door", &large, START + 3.0);
+    let (records, _) = findings(&server, "door");
+    let with_face = records.iter().filter(|record| !record.face_search_response.is_empty());
+    assert_eq!(with_face.count(), 30);
+    assert_eq!(events(&records), [TrackEventType::Appeared, TrackEventType::Left]);
+}
