@@ -4,6 +4,8 @@
 //! `cargo bench --bench bench -- NAME…` runs those, without a name all; `--list` lists them.
 
 mod expiry;
+#[cfg(all(feature = "onnx", feature = "gstreamer"))]
+mod faces;
 #[cfg(feature = "onnx")]
 mod inference;
 mod ingest;
@@ -40,6 +42,8 @@ const BENCHES: &[Bench] = &[
     ("limits", "what a full-speed ingest exceeds the limits of space by", limits::run),
     #[cfg(feature = "onnx")]
     ("inference", "each face model in tract / ONNX Runtime with one thread", inference::run),
+    #[cfg(all(feature = "onnx", feature = "gstreamer"))]
+    ("faces", "frames analysed per CPU-second / PyAV, OpenCV and ONNX Runtime", faces::run),
     ("log-designs", "ways to make many small appends durable", log_designs::run),
 ];
 
