@@ -369,10 +369,22 @@ impl fmt::Display for Report {
 mod tests {
     use super::super::models::{CONFIRMER, DETECTOR, RECOGNISER};
     use super::super::onnx::{Confirmer, DetectorOptions};
+    use super::super::picture::Coding;
+    use super::super::picture::tests::Video;
     use super::*;
 
     fn models() -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("models")
+    }
+
+    fn of_the_house() -> (Detector, Recogniser, Annotations) {
+        let load = |name: &str| models().join(name);
+        let confirmer = Confirmer::load(&load(CONFIRMER)).expect("`make models` made it");
+        let detector = Detector::load(&load(DETECTOR), &DetectorOptions::default());
+        let detector = detector.expect("`make models` made it").confirmed_by(confirmer);
+        let recogniser = Recogniser::load(&load(RECOGNISER)).expect("`make models` made it");
+        let all = serde_json::from_str(ANNOTATIONS).expect("they are sound");
+        (detector, recogniser, all)
     }
 
     #[test]
@@ -385,13 +397,8 @@ mod tests {
 
     #[test]
     fn the_models_of_the_house_find_faces_and_tell_people_apart() {
-        let load = |name: &str| models().join(name);
-        let confirmer = Confirmer::load(&load(CONFIRMER)).expect("`make models` made it");
-        let detector = Detector::load(&load(DETECTOR), &DetectorOptions::default());
-        let detector = detector.expect("`make models` made it").confirmed_by(confirmer);
-        let recogniser = Recogniser::load(&load(RECOGNISER)).expect("`make models` made it");
-        let (sources, all) = (models().join("sources"), serde_json::from_str(ANNOTATIONS));
-        let all: Annotations = all.expect("they are sound");
+        let (detector, recogniser, all) = of_the_house();
+        let sources = models().join("sources");
         let judge = Judge { sources: &sources, detector: &detector };
 
         let counts = judge.count(&all, CONDITIONS[0]).expect("every picture is judged");
@@ -401,5 +408,39 @@ mod tests {
         let distances = judge.distances(&all, &recogniser).expect("every face is described");
         assert!(distances.same.1 < SAME_PERSON, "{distances:?}");
         assert!(distances.different.1 > SAME_PERSON, "{distances:?}");
+    }
+
+    #[test]
+    fn video_shows_the_faces_that_its_frames_as_rgb_show() {
+        let (detector, recogniser, all) = of_the_house();
+        let sources = models().join("sources");
+        let judge = Judge { sources: &sources, detector: &detector };
+        let mut compared = 0;
+        for annotated in &all.faces {
+            let name = &annotated.picture;
+            let (frame, _) = framed(&judge.open(name).expect("it is fetched"), 1.0);
+            let video = Video::of(&frame, Coding::usual(FRAME.1));
+            let (coded, shown) = (video.i420(), video.shown());
+            let shown = Picture::of(&shown).expect("it is sound");
+            let faces =
+                [&coded, &shown].map(|picture| detector.detect(picture).expect("an answer"));
+            assert_eq!(faces[0].len(), faces[1].len(), "{name}: {faces:?}");
+            for face in &faces[0] {
+                let overlap = |other: &&Face| face.bounds.overlap(&other.bounds);
+                let nearest = faces[1].iter().max_by(|a, b| overlap(a).total_cmp(&overlap(b)));
+                let other = nearest.expect("there are as many");
+                assert!(overlap(&other) > 0.9, "{name}: {face:?} {other:?}");
+                assert!((face.confidence - other.confidence).abs() < 0.02, "{name}");
+                let [one, other] = [(&coded, face), (&shown, other)].map(|(picture, face)| {
+                    let landmarks = face.landmarks.expect("it was confirmed");
+                    let described = recogniser.describe(picture, &landmarks);
+                    described.expect("an answer").expect("it is a face")
+                });
+                let distance = one.distance(&other).expect("one network described both");
+                assert!(face.bounds.width() < LEAST_WIDTH || distance < 0.1, "{name}: {distance}");
+                compared += 1;
+            }
+        }
+        assert!(compared >= 28, "{compared}");
     }
 }

@@ -104,7 +104,7 @@ impl Peer {
 }
 
 /// The Python that `.ci/setup bench` gave the runtime to.
-fn python() -> io::Result<PathBuf> {
+pub fn python() -> io::Result<PathBuf> {
     let python = Path::new("target/bench-python/bin/python").to_owned();
     let told = "`.ci/setup bench` makes target/bench-python, which is missing";
     if python.exists() { Ok(python) } else { Err(io::Error::other(told)) }

@@ -4,6 +4,8 @@
 //! `cargo bench --bench bench -- NAME…` runs those, without a name all; `--list` lists them.
 
 mod expiry;
+#[cfg(all(feature = "onnx", feature = "gstreamer"))]
+mod faces;
 #[cfg(feature = "onnx")]
 mod inference;
 mod ingest;
@@ -46,6 +48,8 @@ const BENCHES: &[Bench] = &[
         "one face among a million seen, on one core / reading as much memory",
         people_search::run,
     ),
+    #[cfg(all(feature = "onnx", feature = "gstreamer"))]
+    ("faces", "frames analysed per CPU-second / PyAV, OpenCV and ONNX Runtime", faces::run),
     ("log-designs", "ways to make many small appends durable", log_designs::run),
 ];
 

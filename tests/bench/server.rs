@@ -203,12 +203,16 @@ const STIME: usize = 12;
 impl Process {
     /// CPU time that the process used so far.
     pub fn cpu(&self) -> io::Result<Duration> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
-        let ticks =
-            |at: usize| fields.get(at).and_then(|text| text.parse::<u32>().ok()).unwrap_or(0);
-        Ok(TICK * (ticks(UTIME) + ticks(STIME)))
+        cpu(&self.0.id().to_string())
     }
+}
+
+/// CPU time that a process, or this one ("self"), used so far.
+pub fn cpu(process: &str) -> io::Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<u32>().ok()).unwrap_or(0);
+    Ok(TICK * (ticks(UTIME) + ticks(STIME)))
 }
 
 impl Drop for Process {
