@@ -26,6 +26,8 @@ mod put_media;
 mod queue_crash;
 mod records;
 mod samples;
+#[cfg(feature = "onnx")]
+mod scene;
 mod support;
 mod tidy;
 mod tls;
