@@ -162,7 +162,7 @@ impl From<CatalogError> for ApiError {
                 ErrorKind::VersionMismatch,
                 format!("The stream version {given} is not the current version of the stream."),
             ),
-            CatalogError::Database(_) => Self::internal(error),
+            CatalogError::Database(_) | CatalogError::Uncertain(_) => Self::internal(error),
         }
     }
 }

@@ -90,6 +90,9 @@ pub enum RecordsError {
     /// The database failed.
     #[error("the catalog could not be changed: {0}")]
     Database(String),
+    /// The catalog failed while it made a change durable: a restart shows whether it happened.
+    #[error("{0}")]
+    Uncertain(String),
     /// A record must have a partition key, unless its stream spreads records by itself.
     #[error("the record at {at} has no partition key")]
     NoPartitionKey {
@@ -220,6 +223,7 @@ impl From<CatalogError> for RecordsError {
     fn from(error: CatalogError) -> Self {
         match error {
             CatalogError::Exists(name) => Self::StreamExists(name),
+            CatalogError::Uncertain(_) => Self::Uncertain(error.to_string()),
             other => Self::Database(other.to_string()),
         }
     }

@@ -32,6 +32,8 @@ pub struct LiveStream {
 #[derive(Default)]
 pub struct Routing {
     open: Vec<Arc<LiveShard>>,
+    /// Whether nobody knows which shards are open.
+    uncertain: bool,
     /// Where the next record goes that has no key.
     turn: AtomicUsize,
 }
@@ -49,6 +51,16 @@ pub struct LiveShard {
 }
 
 impl Routing {
+    /// The routing of a stream of which nobody knows the open shards: takes nothing.
+    pub fn uncertain() -> Self {
+        Self { uncertain: true, ..Self::default() }
+    }
+
+    /// Whether nobody knows the open shards.
+    pub fn is_uncertain(&self) -> bool {
+        self.uncertain
+    }
+
     /// The shard that takes a hash key.
     pub fn shard(&self, key: HashKey) -> Option<&Arc<LiveShard>> {
         let behind = self.open.partition_point(|shard| shard.info.range.start <= key);
@@ -108,7 +120,7 @@ impl LiveStream {
         let mut open: Vec<_> =
             info.open_shards().filter_map(|shard| self.shard(records, shard)).collect();
         open.sort_by_key(|shard| shard.info.range.start);
-        Routing { open, turn: AtomicUsize::new(0) }
+        Routing { open, ..Routing::default() }
     }
 
     /// A shard; `None` when it is gone.

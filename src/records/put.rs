@@ -64,6 +64,10 @@ impl RecordStreams {
         }
         let putting = self.putting(&info);
         let routing = routing.read_owned().await;
+        if routing.is_uncertain() {
+            let why = "whether the stream's shards were changed is known after a restart";
+            return Err(RecordsError::Unavailable(format!("stream {stream}: {why}")));
+        }
         // Until now the stream may have got other shards; from here on it has those of the routing.
         let info = self.store.record_catalog().stream_by_id(info.id);
         let info = info.ok_or_else(|| RecordsError::NoSuchStream(stream.clone()))?;

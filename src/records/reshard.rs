@@ -1,6 +1,7 @@
 //! Changes of a stream's shards, while it is written and read. They must not be called from a task,
 //! as they block for those who put records.
 
+use super::live::Routing;
 use super::shard::{Reshard, ReshardError};
 use super::streams::within_a_day;
 use super::{LimitExceeded, RecordStreams, RecordsError};
@@ -80,7 +81,12 @@ impl RecordStreams {
             }
             let mut new_log = || ids.take();
             change(&mut Reshard { stream, now, new_log: &mut new_log, end_of: &end_of })
-        })?;
+        });
+        if let Err(RecordsError::Uncertain(_)) = info {
+            // What would be put into a shard that proves to be closed, nobody would read.
+            *routing = Routing::uncertain();
+        }
+        let info = info?;
         *routing = live.route(self, &info);
         drop(routing);
         live.changed();

@@ -151,6 +151,9 @@ pub enum CatalogError {
     /// The database failed; nothing was changed.
     #[error("the catalog could not be changed: {0}")]
     Database(String),
+    /// The database failed while it made the change durable: a restart shows whether it happened.
+    #[error("whether the catalog was changed is known after a restart: {0}")]
+    Uncertain(String),
 }
 
 impl Catalog {

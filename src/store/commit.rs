@@ -240,6 +240,14 @@ impl Committer {
         self.wanted.notify_all();
     }
 
+    /// Takes nothing more, and fails what is queued: nobody is there to write it.
+    pub fn abandon(&self) {
+        self.close();
+        let left = std::mem::take(&mut locked(&self.queue).requests);
+        left.into_iter().for_each(|request| request.fail(closed()));
+        self.room.notify_waiters();
+    }
+
     fn push(&self, request: Request) {
         let mut queue = locked(&self.queue);
         if queue.closing {
@@ -349,10 +357,7 @@ impl Drop for Ending {
         if thread::panicking() {
             self.0.poison.get_or_init(|| "the commit thread panicked".into());
         }
-        self.0.close();
-        let left = std::mem::take(&mut locked(&self.0.queue).requests);
-        left.into_iter().for_each(|request| request.fail(closed()));
-        self.0.room.notify_waiters();
+        self.0.abandon();
     }
 }
 

@@ -465,6 +465,8 @@ fn join(threads: impl IntoIterator<Item = JoinHandle<()>>) {
 impl Drop for Store {
     fn drop(&mut self) {
         self.close();
+        // What is queued holds its stream, and that the queue: without a thread nobody ends that.
+        self.committer.abandon();
         self.streams.mover().database().close();
         self.disk.unlock();
     }

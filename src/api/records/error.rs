@@ -209,7 +209,9 @@ impl Call {
                 Failure::new(Kind::ResourceInUse, format!("Another subscription: {error}."))
             }
             E::StaleIterator => Failure::not_found("The iterator's stream was deleted."),
-            E::Database(_) | E::Unavailable(_) | E::Unreadable(_) => Failure::internal(error),
+            E::Database(_) | E::Uncertain(_) | E::Unavailable(_) | E::Unreadable(_) => {
+                Failure::internal(error)
+            }
         }
     }
 

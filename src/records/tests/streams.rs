@@ -1,5 +1,6 @@
 use super::*;
 use crate::store::CapacityMode;
+use crate::store::disk::Faults;
 
 const HOUR: Millis = Millis(3_600_000);
 
@@ -170,4 +171,31 @@ fn consumer_is_found_by_name_and_by_when_it_was_registered() {
     assert!(matches!(server.streams.consumer(&earlier), Err(RecordsError::NoSuchConsumer { .. })));
     server.streams.deregister_consumer(&named).expect("gone");
     assert!(server.streams.deregister_consumer(&named).is_err());
+}
+
+#[tokio::test]
+async fn nothing_is_put_while_nobody_knows_which_shards_are_open() {
+    let server = Server::new();
+    let stream = server.create("orders", Some(1));
+    server.put(&stream, 0, "before").await;
+    server.disk.set_faults(Faults { catalog_sync_fails: true, ..Faults::default() });
+    let halves = stream.clone();
+    let split =
+        move |streams: &RecordStreams| streams.split(&halves, ShardId(0), HashKey(1 << 100));
+    let split = server.blocking(split).await;
+    assert!(matches!(split, Err(RecordsError::Uncertain(_))), "{split:?}");
+    let put = server.streams.put_one(&stream, record("key", "meanwhile"), None).await;
+    assert!(matches!(put, Err(RecordsError::Unavailable(_))), "{put:?}");
+
+    server.disk.set_faults(Faults::default());
+    let server = server.restart();
+    let placed = server.put(&stream, 0, "after").await;
+    let info = server.streams.info(&stream).expect("it exists");
+    let open: Vec<_> = info.open_shards().map(|shard| shard.id).collect();
+    assert!(open.contains(&placed.shard), "{placed:?} is in one of {open:?}");
+    let mut all = Vec::new();
+    for shard in &info.shards {
+        all.extend(server.all(&stream, shard.id.0).await);
+    }
+    assert_eq!(all, ["before", "after"]);
 }

@@ -111,7 +111,7 @@ pub fn change_shards<T, E: From<CatalogError>>(
     let mut changes = ShardChanges { change: &transaction, effects: Vec::new() };
     let result = change(&transaction, &mut changes)?;
     let effects = changes.effects;
-    transaction.commit().map_err(|e| database(e.into()))?;
+    transaction.commit().map_err(|error| CatalogError::Uncertain(error.to_string()))?;
     effects.into_iter().for_each(|effect| effect.apply(shards));
     Ok(result)
 }

@@ -31,6 +31,8 @@ pub struct Faults {
     pub capacity: Option<u64>,
     /// The index's database can not grow: "no space left".
     pub index_is_full: bool,
+    /// The catalog's database can not be synced; what was written to it stays.
+    pub catalog_sync_fails: bool,
 }
 
 #[derive(Debug, Default)]
@@ -242,7 +244,8 @@ impl Disk for MemoryDisk {
 
     fn catalog(&self) -> Result<redb::Database, redb::DatabaseError> {
         let bytes = self.shared().map_err(redb::StorageError::from)?.catalog.clone();
-        redb::Database::builder().create_with_backend(MemoryDatabase(bytes))
+        let backend = MemoryDatabase { bytes, disk: Some(self.clone()) };
+        redb::Database::builder().create_with_backend(backend)
     }
 
     fn index(&self, cache_bytes: usize) -> Result<redb::Database, redb::DatabaseError> {
@@ -432,40 +435,48 @@ fn count_down(after: &mut Option<u64>) -> bool {
 
 /// A database in memory; never loses anything, as redb's own crashes are redb's.
 #[derive(Debug)]
-pub struct MemoryDatabase(Arc<Mutex<Vec<u8>>>);
+pub struct MemoryDatabase {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    /// Whose faults it has.
+    disk: Option<MemoryDisk>,
+}
 
 impl MemoryDatabase {
     /// One that begins with these bytes.
     pub fn of(bytes: Vec<u8>) -> Self {
-        Self(Arc::new(Mutex::new(bytes)))
+        Self { bytes: Arc::new(Mutex::new(bytes)), disk: None }
     }
 }
 
 impl redb::StorageBackend for MemoryDatabase {
     fn len(&self) -> io::Result<u64> {
-        Ok(locked(&self.0).len() as u64)
+        Ok(locked(&self.bytes).len() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let start = usize::try_from(offset).map_err(io::Error::other)?;
-        let bytes = locked(&self.0);
+        let bytes = locked(&self.bytes);
         let bytes = bytes.get(start..start.saturating_add(out.len()));
         out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        locked(&self.0).resize(usize::try_from(len).map_err(io::Error::other)?, 0);
+        locked(&self.bytes).resize(usize::try_from(len).map_err(io::Error::other)?, 0);
         Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        Ok(())
+        let fails = |disk: &MemoryDisk| locked(&disk.shared).faults.catalog_sync_fails;
+        match self.disk.as_ref().is_some_and(fails) {
+            true => Err(io::Error::other("the sync failed")),
+            false => Ok(()),
+        }
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let start = usize::try_from(offset).map_err(io::Error::other)?;
-        let mut bytes = locked(&self.0);
+        let mut bytes = locked(&self.bytes);
         let place = bytes.get_mut(start..start.saturating_add(data.len()));
         place.ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(data);
         Ok(())
