@@ -6,6 +6,10 @@
 //! the file are errors; unknown variables are not, since container platforms set some of their
 //! own (`KINORA_PORT`). Sizes are in bytes, times in the unit that the key names.
 
+mod people;
+
+pub use people::PeopleConfig;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -69,6 +73,8 @@ pub struct Config {
     pub hls: HlsLimits,
     /// Record streams.
     pub records: RecordsConfig,
+    /// People who were seen.
+    pub people: PeopleConfig,
 }
 
 /// On or off.
@@ -284,6 +290,7 @@ impl Default for Config {
             get_media: GetMediaLimits::default(),
             hls: HlsLimits::default(),
             records: RecordsConfig::default(),
+            people: PeopleConfig::default(),
         }
     }
 }
@@ -603,7 +610,8 @@ impl Config {
             self.records.dedupe_keys_per_shard <= 1_000_000,
             "records.dedupe_keys_per_shard must be up to 1000000",
         )?;
-        positive("records.subscription_seconds", self.records.subscription_seconds)
+        positive("records.subscription_seconds", self.records.subscription_seconds)?;
+        self.people.fault().map_or(Ok(()), |text| rule(false, text))
     }
 }
 

@@ -5,6 +5,7 @@ pub mod types;
 pub mod clock;
 pub mod ingest;
 pub mod media;
+pub mod people;
 pub mod records;
 pub mod serve;
 pub mod store;

@@ -18,6 +18,7 @@ pub mod media;
 mod native;
 mod observe;
 mod parts;
+mod people;
 pub mod records;
 pub mod server;
 mod streams;
@@ -43,6 +44,7 @@ pub use streams::{blocking, find_stream};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::people::People;
 use crate::records::RecordStreams;
 use crate::records::queue::Queues;
 use crate::serve::package::Packager;
@@ -70,6 +72,8 @@ pub struct App {
     pub records: Arc<RecordStreams>,
     /// The queues over them.
     pub queues: Queues,
+    /// Who was seen.
+    pub people: People,
     /// What bounds the requests of record streams.
     pub gate: records::Gate,
     /// Makes segments for players, and keeps the newest.
@@ -119,7 +123,7 @@ pub fn router(app: AppState) -> Router {
         .with_state(app)
 }
 
-fn areas() -> [Routes; 6] {
+fn areas() -> [Routes; 7] {
     [
         video::routes(),
         media::routes(),
@@ -127,6 +131,7 @@ fn areas() -> [Routes; 6] {
         native::routes(),
         keeping::routes(),
         records::routes(),
+        people::routes(),
     ]
 }
 

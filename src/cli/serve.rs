@@ -26,6 +26,7 @@ use crate::api::{App, AppState};
 use crate::clock::Clock;
 use crate::config::{Config, Flag, LogFormat, Switch};
 use crate::metrics::Metrics;
+use crate::people::People;
 use crate::records::RecordStreams;
 use crate::records::queue::Queues;
 use crate::serve::package::{self, Packager};
@@ -217,6 +218,8 @@ fn open(config: Config, disk: Arc<dyn Disk>) -> Result<AppState, Failure> {
     let options = options::of_records(&config);
     let queues = Queues::open(store.clone(), clock.clone(), options.max_consumers);
     let queues = queues.map_err(|error| format!("queues: {error}"))?;
+    let people = People::open(&store, clock.clone(), options::of_people(&config));
+    let people = people.map_err(|error| error.to_string())?;
     let records = Arc::new(RecordStreams::new(store.clone(), clock.clone(), options));
     let gate = Gate::new(config.http.max_large_bodies);
     Ok(Arc::new(App {
@@ -224,6 +227,7 @@ fn open(config: Config, disk: Arc<dyn Disk>) -> Result<AppState, Failure> {
         store,
         records,
         queues,
+        people,
         clock,
         keys,
         metrics: Metrics::default(),
@@ -259,6 +263,9 @@ async fn keep_house(app: AppState) {
     let retention = every(&app, interval, grown, |app| {
         if let Err(error) = app.records.tidy() {
             tracing::error!("shards whose records have expired stay: {error}");
+        }
+        if let Err(error) = app.people.tidy() {
+            tracing::error!("sightings that are too old stay: {error}");
         }
         app.store.enforce_retention();
         app.store.empty_segments();

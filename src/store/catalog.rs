@@ -3,7 +3,7 @@
 //! Here: media streams. `records`: record streams and queues, by the facts in `record_facts`;
 //! `known_records`: those that a database has. `shards`: which streams of the log they own.
 
-mod as_json;
+pub(super) mod as_json;
 mod known_records;
 mod record_facts;
 mod records;

@@ -23,6 +23,8 @@ use rustix::io::ReadWriteFlags;
 /// The file of the catalog's database.
 const CATALOG: &str = "catalog.redb";
 const INDEX_FILE: &str = "index.redb";
+/// The file of the database of people.
+const PEOPLE_FILE: &str = "people.redb";
 
 /// Where a store lives.
 pub trait Disk: Send + Sync + std::fmt::Debug + 'static {
@@ -40,6 +42,10 @@ pub trait Disk: Send + Sync + std::fmt::Debug + 'static {
 
     /// Removes the index's database, if there is one. One that is open may go on.
     fn remove_index(&self) -> io::Result<()>;
+
+    /// Opens or creates the database of people, which keeps up to `cache_bytes` in memory.
+    fn people(&self, cache_bytes: usize) -> Result<redb::Database, redb::DatabaseError>;
+
     /// The bytes of the catalog's database; `None` when there is none.
     fn read_catalog(&self) -> io::Result<Option<Vec<u8>>>;
 
@@ -190,6 +196,13 @@ impl Disk for FileDisk {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
+    }
+
+    fn people(&self, cache_bytes: usize) -> Result<redb::Database, redb::DatabaseError> {
+        let path = self.dir.join(PEOPLE_FILE);
+        let database = redb::Database::builder().set_cache_size(cache_bytes).create(path)?;
+        sync_dir(&self.dir).map_err(redb::StorageError::from)?;
+        Ok(database)
     }
 
     fn read_catalog(&self) -> io::Result<Option<Vec<u8>>> {

@@ -15,6 +15,7 @@
 //! - `fragments`: one stream; `fragment_writer`, `cursor`: how it is written and read
 //! - `records`: one shard of records
 //! - `catalog`: what streams and shards exist, of media and of records
+//! - [`people`]: faces and whose they are, in a database of their own
 //! - `kept`, `retention`: what of a stream has expired
 //! - `space`: what goes when space runs out, and the freeing of segments
 //! - [`check`]: verifies and repairs a store that nobody has open
@@ -32,6 +33,7 @@ mod index;
 mod kept;
 mod log;
 mod opening;
+pub mod people;
 mod records;
 mod recovering;
 mod retention;
@@ -294,6 +296,11 @@ impl Store {
     /// What record streams and queues exist.
     pub fn record_catalog(&self) -> &RecordCatalog {
         &self.record_catalog
+    }
+
+    /// Opens the database of people, or makes it; nobody else may have it open. Blocks.
+    pub fn open_people(&self) -> Result<people::PeopleStore, people::PeopleStoreError> {
+        people::PeopleStore::open(&*self.disk)
     }
 
     /// The media of a stream that the catalog knows; `None` after its deletion.

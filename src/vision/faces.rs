@@ -195,6 +195,21 @@ impl Embedding {
     }
 }
 
+/// What a distance of 1 takes from the similarity of 100, so that Rekognition's default threshold of
+/// 80 is the distance below which two faces are taken for one person's.
+const SIMILARITY_PER_DISTANCE: f32 = 40.0;
+
+/// How alike two faces are, 0 to 100 as Rekognition counts, from the [`Embedding::distance`] between
+/// them.
+pub fn similarity(distance: f32) -> f32 {
+    (100.0 - SIMILARITY_PER_DISTANCE * distance).clamp(0.0, 100.0)
+}
+
+/// The distance of faces that have a similarity; for 0, the smallest one.
+pub fn distance_of(similarity: f32) -> f32 {
+    (100.0 - similarity) / SIMILARITY_PER_DISTANCE
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -241,6 +256,13 @@ mod tests {
         let long = Embedding::new([1.0, 2.0]).expect("it is sound");
         assert_eq!(short.distance(&long), None);
         assert_eq!(Embedding::new([f32::NAN]), None);
+    }
+
+    #[test]
+    fn threshold_of_80_is_the_distance_of_one_person() {
+        assert_eq!(distance_of(80.0), 0.5);
+        assert_eq!(similarity(0.5), 80.0);
+        assert_eq!((similarity(0.0), similarity(9.0)), (100.0, 0.0));
     }
 
     proptest! {

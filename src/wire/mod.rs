@@ -6,6 +6,7 @@
 
 pub mod event_stream;
 pub mod media;
+pub mod people;
 pub mod records;
 pub mod sigv4;
 pub mod token;

@@ -12,6 +12,7 @@ mod load;
 mod log_designs;
 mod media;
 mod peers;
+mod people_search;
 mod readers;
 mod records;
 mod records_store;
@@ -40,6 +41,11 @@ const BENCHES: &[Bench] = &[
     ("limits", "what a full-speed ingest exceeds the limits of space by", limits::run),
     #[cfg(feature = "onnx")]
     ("inference", "each face model in tract / ONNX Runtime with one thread", inference::run),
+    (
+        "people-search",
+        "one face among a million seen, on one core / reading as much memory",
+        people_search::run,
+    ),
     ("log-designs", "ways to make many small appends durable", log_designs::run),
 ];
 

@@ -18,6 +18,7 @@ mod keeping;
 mod kvs;
 mod lifecycle;
 mod native;
+mod people;
 #[cfg(feature = "gstreamer")]
 mod produce;
 mod producer;

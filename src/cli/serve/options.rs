@@ -1,6 +1,7 @@
 //! What the parts of the server are told of the configuration.
 
 use crate::config::{Config, ShardLimits};
+use crate::people;
 use crate::records::{self, limits};
 use crate::store;
 use crate::types::Millis;
@@ -40,6 +41,15 @@ pub fn of_records(config: &Config) -> records::Options {
         keepalive: Millis(records.keepalive_ms),
         dedupe_window: seconds(records.dedupe_seconds),
         dedupe_keys: records.dedupe_keys_per_shard,
+    }
+}
+
+/// How long people's sightings are kept.
+pub fn of_people(config: &Config) -> people::Options {
+    let people = &config.people;
+    people::Options {
+        keep: seconds(people.sighting_days.saturating_mul(24 * 60 * 60)),
+        max_sightings: people.max_sightings,
     }
 }
 

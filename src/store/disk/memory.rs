@@ -45,6 +45,7 @@ struct Shared {
     files: BTreeMap<String, Arc<Mutex<Content>>>,
     catalog: Arc<Mutex<Vec<u8>>>,
     index: Option<Arc<Mutex<Content>>>,
+    people: Arc<Mutex<Vec<u8>>>,
     aside: Vec<(String, Vec<u8>)>,
 }
 
@@ -71,7 +72,8 @@ impl MemoryDisk {
         let copy = |file: &Arc<Mutex<Content>>| Arc::new(Mutex::new(locked(file).clone()));
         let files = other.files.iter().map(|(name, file)| (name.clone(), copy(file))).collect();
         let catalog = Arc::new(Mutex::new(locked(&other.catalog).clone()));
-        let shared = Shared { files, catalog, ..Shared::default() };
+        let people = Arc::new(Mutex::new(locked(&other.people).clone()));
+        let shared = Shared { files, catalog, people, ..Shared::default() };
         Self { shared: Arc::new(Mutex::new(shared)), ..Self::new() }
     }
 
@@ -259,6 +261,12 @@ impl Disk for MemoryDisk {
     fn remove_index(&self) -> io::Result<()> {
         self.shared()?.index = None;
         Ok(())
+    }
+
+    fn people(&self, cache_bytes: usize) -> Result<redb::Database, redb::DatabaseError> {
+        let bytes = self.shared().map_err(redb::StorageError::from)?.people.clone();
+        let builder = &mut redb::Database::builder();
+        builder.set_cache_size(cache_bytes).create_with_backend(MemoryDatabase(bytes))
     }
 
     fn read_catalog(&self) -> io::Result<Option<Vec<u8>>> {
