@@ -6,6 +6,7 @@ pub mod clock;
 pub mod ingest;
 pub mod media;
 pub mod people;
+pub mod processors;
 pub mod records;
 pub mod serve;
 pub mod store;

@@ -4,8 +4,8 @@
 //! operation is a file that turns a wire shape into domain calls and back.
 //!
 //! Each area (`video`, `media`, `archive`, `native`) returns its [`Routes`], sorted by how callers
-//! prove who they are; [`router`] puts the matching check before each group. `records` is found by a
-//! header instead of a path, so it stands before all of them.
+//! prove who they are; [`router`] puts the matching check before each group. `records` and
+//! `rekognition` are found by a header instead of a path, so they stand before all of them.
 
 pub mod archive;
 mod auth;
@@ -19,7 +19,9 @@ mod native;
 mod observe;
 mod parts;
 mod people;
+mod processors;
 pub mod records;
+mod rekognition;
 pub mod server;
 mod streams;
 mod upload;
@@ -45,6 +47,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::people::People;
+use crate::processors::Processors;
 use crate::records::RecordStreams;
 use crate::records::queue::Queues;
 use crate::serve::package::Packager;
@@ -74,6 +77,8 @@ pub struct App {
     pub queues: Queues,
     /// Who was seen.
     pub people: People,
+    /// The stream processors.
+    pub processors: Processors,
     /// What bounds the requests of record streams.
     pub gate: records::Gate,
     /// Makes segments for players, and keeps the newest.
@@ -119,11 +124,12 @@ pub fn router(app: AppState) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(not_found)
         .layer(from_fn_with_state(app.clone(), records::divert))
+        .layer(from_fn_with_state(app.clone(), rekognition::divert))
         .layer(from_fn_with_state(app.clone(), observe::observe))
         .with_state(app)
 }
 
-fn areas() -> [Routes; 7] {
+fn areas() -> [Routes; 8] {
     [
         video::routes(),
         media::routes(),
@@ -132,6 +138,7 @@ fn areas() -> [Routes; 7] {
         keeping::routes(),
         records::routes(),
         people::routes(),
+        processors::routes(),
     ]
 }
 
@@ -160,6 +167,11 @@ impl App {
             _ => Ok(format!("{scheme}://{host}")),
         }
     }
+}
+
+/// The ARN of what the Rekognition API names: `streamprocessor/NAME`, `collection/ID`.
+fn rekognition_arn(app: &App, resource: impl std::fmt::Display) -> String {
+    format!("arn:aws:rekognition:{}:{}:{resource}", app.config.region, app.config.account)
 }
 
 impl Routes {

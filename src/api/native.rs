@@ -7,7 +7,7 @@ use axum::{Json, Router};
 use http::{StatusCode, header};
 use serde_json::{Value, json};
 
-use super::{ApiError, App, AppState, Caller, Routes, blocking, records};
+use super::{ApiError, App, AppState, Caller, Routes, blocking, processors, records};
 use crate::store::{FragmentInfo, StreamInfo};
 
 /// The most streams in one answer of `GET /v1/streams`.
@@ -92,7 +92,11 @@ async fn metrics(State(app): State<AppState>, caller: Caller) -> Result<Response
     app.metrics.store_refused.raise_to(space.refused);
     app.metrics.store_copied_bytes.raise_to(space.copied_bytes);
     app.metrics.store_held_bytes.set(app.store.held_bytes());
-    let text = blocking(move || Ok(app.metrics.render() + &records::render_metrics(&app))).await?;
+    let text = blocking(move || {
+        let records = records::render_metrics(&app);
+        Ok(app.metrics.render() + &records + &processors::render_metrics(&app))
+    })
+    .await?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 

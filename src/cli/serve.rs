@@ -27,6 +27,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Flag, LogFormat, Switch};
 use crate::metrics::Metrics;
 use crate::people::People;
+use crate::processors::Processors;
 use crate::records::RecordStreams;
 use crate::records::queue::Queues;
 use crate::serve::package::{self, Packager};
@@ -221,6 +222,7 @@ fn open(config: Config, disk: Arc<dyn Disk>) -> Result<AppState, Failure> {
     let people = People::open(&store, clock.clone(), options::of_people(&config));
     let people = people.map_err(|error| error.to_string())?;
     let records = Arc::new(RecordStreams::new(store.clone(), clock.clone(), options));
+    let processors = Processors::new(store.clone(), clock.clone());
     let gate = Gate::new(config.http.max_large_bodies);
     Ok(Arc::new(App {
         config,
@@ -228,6 +230,7 @@ fn open(config: Config, disk: Arc<dyn Disk>) -> Result<AppState, Failure> {
         records,
         queues,
         people,
+        processors,
         clock,
         keys,
         metrics: Metrics::default(),

@@ -2,12 +2,19 @@
 //!
 //! Here: media streams. `records`: record streams and queues, by the facts in `record_facts`;
 //! `known_records`: those that a database has. `shards`: which streams of the log they own.
+//! `documents`: whatever else the layers above remember.
 
 pub(super) mod as_json;
+pub(super) mod documents;
 mod known_records;
 mod record_facts;
 mod records;
 
+use documents::AllDocuments;
+pub use documents::{
+    Change, DocumentError, Documents, MAX_DOCUMENT_BYTES, MAX_DOCUMENT_KEY_BYTES,
+    MAX_DOCUMENTS_BYTES, MAX_DOCUMENTS_OF_A_KIND,
+};
 pub(super) use known_records::{KnownRecords, SalvagedRecords};
 pub use record_facts::{
     CapacityMode, Closed, ConsumerInfo, ConsumerPositions, Distribution, QueueInfo, QueueStart,
@@ -304,6 +311,7 @@ pub(super) struct OpenedCatalog {
     pub streams: Vec<StreamInfo>,
     pub records: KnownRecords,
     pub shards: Vec<(StreamId, ShardRetention)>,
+    pub documents: AllDocuments,
 }
 
 impl OpenedCatalog {
@@ -315,7 +323,8 @@ impl OpenedCatalog {
             let streams = load(&database)?;
             let records = KnownRecords::load(&database)?;
             let shards = shards::load(&database)?;
-            Ok(Self { database, streams, records, shards })
+            let documents = documents::load(&database)?;
+            Ok(Self { database, streams, records, shards, documents })
         })
     }
 }

@@ -50,6 +50,10 @@ pub use catalog::{
     QueueStart, RecordCatalog, RecordStreamInfo, ShardInfo,
 };
 pub use catalog::{Catalog, CatalogError, MAX_PINS, NewStream, Pin, StreamInfo, StreamStatus};
+pub use catalog::{
+    Change, DocumentError, Documents, MAX_DOCUMENT_BYTES, MAX_DOCUMENT_KEY_BYTES,
+    MAX_DOCUMENTS_BYTES, MAX_DOCUMENTS_OF_A_KIND,
+};
 pub use cursor::{Cursor, FragmentReader};
 pub use fragment_writer::FragmentWriter;
 pub use fragments::{
@@ -151,6 +155,7 @@ impl Default for Options {
 pub struct Store {
     catalog: Catalog,
     record_catalog: RecordCatalog,
+    documents: Documents,
     streams: Arc<Streams>,
     shards: Arc<Shards>,
     committer: Arc<Committer>,
@@ -242,8 +247,9 @@ impl Store {
         limits: Limits,
         clock: Clock,
     ) -> Result<(Self, Batch, OpenReport), OpenError> {
-        let OpenedCatalog { database, streams: known, records: known_records, shards } =
-            OpenedCatalog::open(&*disk).map_err(OpenError::Catalog)?;
+        let opened = OpenedCatalog::open(&*disk).map_err(OpenError::Catalog)?;
+        let OpenedCatalog { database, streams: known, records: known_records, .. } = opened;
+        let OpenedCatalog { shards, documents, .. } = opened;
         let ids = known.iter().map(|info| info.id).chain(shards.iter().map(|(id, _)| *id));
         let Opened { segments, resume, recovering, report } =
             opening::open(disk.clone(), &options, limits, &ids.collect::<Vec<_>>())?;
@@ -257,10 +263,12 @@ impl Store {
         let shards = Arc::new(Shards::new(shards, streams.clone(), options.record_cache_bytes));
         let database = Arc::new(database);
         let catalog = Catalog::new(database.clone(), known, streams.clone(), shards.clone());
-        let record_catalog = RecordCatalog::new(database, known_records, shards.clone());
+        let record_catalog = RecordCatalog::new(database.clone(), known_records, shards.clone());
+        let documents = Documents::new(database, documents);
         let store = Self {
             catalog,
             record_catalog,
+            documents,
             streams: streams.clone(),
             shards,
             committer: committer.clone(),
@@ -301,6 +309,11 @@ impl Store {
     /// Opens the database of people, or makes it; nobody else may have it open. Blocks.
     pub fn open_people(&self) -> Result<people::PeopleStore, people::PeopleStoreError> {
         people::PeopleStore::open(&*self.disk)
+    }
+
+    /// Small facts of other modules, durable beside the catalog.
+    pub fn documents(&self) -> &Documents {
+        &self.documents
     }
 
     /// The media of a stream that the catalog knows; `None` after its deletion.

@@ -4,6 +4,7 @@ mod catalog;
 mod check;
 mod check_records;
 mod crash;
+mod documents;
 mod faults;
 mod index;
 mod live;

@@ -7,7 +7,9 @@
 pub mod event_stream;
 pub mod media;
 pub mod people;
+pub mod processors;
 pub mod records;
+pub mod rekognition;
 pub mod sigv4;
 pub mod token;
 pub mod video;

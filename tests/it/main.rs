@@ -26,6 +26,7 @@ mod producer_heads;
 mod put_media;
 mod queue_crash;
 mod records;
+mod rekognition;
 mod samples;
 #[cfg(feature = "onnx")]
 mod scene;

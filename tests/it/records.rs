@@ -70,7 +70,7 @@ impl Server {
     }
 
     /// Sends what is signed for a target.
-    fn kds_send(
+    pub fn kds_send(
         &self,
         path: &str,
         headers: &[(&str, &str)],

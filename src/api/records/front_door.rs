@@ -74,7 +74,7 @@ fn preflight(headers: &HeaderMap) -> Asked {
 }
 
 /// Lets pages of any origin read the answer: no cookie of ours exists that one could misuse.
-pub(super) fn allow_origin(headers: &mut HeaderMap) {
+pub(in crate::api) fn allow_origin(headers: &mut HeaderMap) {
     insert(headers, header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
     insert(headers, header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
 }

@@ -57,6 +57,8 @@ use crate::wire::records::rule::{Value, problems};
 use error::{Failure, Kind};
 use front_door::Asked;
 
+pub(super) use front_door::allow_origin;
+pub(super) use names::arn;
 pub use native::{render_metrics, routes};
 
 /// Names the operation.

@@ -127,7 +127,7 @@ impl Call {
 }
 
 /// The ARN of a resource of this server: `stream/NAME`, `queue/KEY`, …
-pub(super) fn arn(app: &App, resource: impl Display) -> String {
+pub(in crate::api) fn arn(app: &App, resource: impl Display) -> String {
     format!("arn:aws:kinesis:{}:{}:{resource}", app.config.region, app.config.account)
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use redb::{ReadableDatabase, ReadableTable};
 
 use super::{CheckError, CheckReport, Damage, failed};
+use crate::store::catalog::documents::{self, AllDocuments};
 use crate::store::catalog::shards::SHARDS;
 use crate::store::catalog::{
     COUNTERS, NEXT_ID, STREAMS, SalvagedRecords, StreamInfo, StreamStatus,
@@ -25,6 +26,8 @@ pub struct ReadCatalog {
     pub streams: BTreeMap<StreamId, StreamInfo>,
     /// The record streams and queues that can be read.
     pub records: SalvagedRecords,
+    /// The documents, where all of them can be read.
+    documents: AllDocuments,
     /// The logs that are shards, whatever they belong to.
     shards: BTreeSet<StreamId>,
     /// Those whose facts are damaged.
@@ -121,6 +124,8 @@ fn read_into(catalog: &mut ReadCatalog, bytes: Vec<u8>) -> Result<(), redb::Erro
     catalog.records = SalvagedRecords::read(&tables, &mut catalog.damage)?;
     let counters = tables.open_table(COUNTERS)?;
     catalog.next_id = Some(counters.get(NEXT_ID)?.map_or(1, |id| id.value()));
+    // Last: what hangs on the log matters more.
+    catalog.documents = documents::read_all(&tables)?;
     if sound { Ok(()) } else { Err(redb::Error::Corrupted("checksums do not fit".to_owned())) }
 }
 
@@ -146,6 +151,7 @@ pub fn rewrite(
             let records = records.map(|(&id, lost)| (id, lost.created)).collect();
             next_id = catalog.records.write(&change, &records, next_id)?;
             change.open_table(COUNTERS)?.insert(NEXT_ID, next_id)?;
+            documents::write_all(&change, &catalog.documents)?;
         }
         Ok(change.commit()?)
     };

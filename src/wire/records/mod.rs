@@ -78,7 +78,7 @@ macro_rules! either {
     };
 }
 
-use {either, shapes};
+pub(in crate::wire) use {either, shapes};
 
 shapes! {
     /// The whole request of operations that need nothing; as an answer, an empty body.

@@ -28,8 +28,10 @@ pub struct Rule {
 /// A form of texts: how the model writes it, and whether a text has it.
 #[derive(Clone, Copy, Debug)]
 pub struct Pattern {
-    text: &'static str,
-    matches: fn(&str) -> bool,
+    /// As the model writes it.
+    pub text: &'static str,
+    /// Whether a text has it.
+    pub matches: fn(&str) -> bool,
 }
 
 /// No demands.
@@ -130,7 +132,8 @@ impl Rule {
         Self { each: Some(rule), ..self }
     }
 
-    const fn like(self, pattern: Pattern) -> Self {
+    /// It has a form as well.
+    pub const fn like(self, pattern: Pattern) -> Self {
         Self { pattern: Some(pattern), ..self }
     }
 
@@ -326,6 +329,17 @@ impl Value for i64 {
 
     fn number(&self) -> Option<i64> {
         Some(*self)
+    }
+}
+
+impl Value for f64 {
+    fn shown(&self) -> String {
+        self.to_string()
+    }
+
+    /// The next whole number away from zero: it is within whole bounds exactly when the value is.
+    fn number(&self) -> Option<i64> {
+        Some(if *self > 0.0 { self.ceil() } else { self.floor() } as i64)
     }
 }
 

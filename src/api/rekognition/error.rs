@@ -1,0 +1,127 @@
+//! What clients of Rekognition are told when something is refused.
+
+use std::borrow::Cow;
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+use crate::api::error::ERROR_TYPE;
+use crate::api::{ApiError, ErrorKind};
+use crate::processors::ProcessorError;
+use crate::wire::records::Format;
+
+/// A refusal on its way to the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// Which error of the AWS API.
+    pub(super) kind: Kind,
+    /// For people; tells what to change.
+    pub(super) message: Cow<'static, str>,
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident $name:literal,)*) => {
+        /// The errors of the Rekognition API that this service gives.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum Kind {
+            $($(#[$doc])* $kind,)*
+            /// The front door's, shared with the video API.
+            FrontDoor(ErrorKind),
+        }
+
+        impl Kind {
+            /// The name in `__type` and `x-amzn-ErrorType`.
+            pub(super) const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name,)*
+                    Self::FrontDoor(ErrorKind::Internal) => "InternalServerError",
+                    Self::FrontDoor(kind) => kind.name(),
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// What this service does not offer.
+    AccessDenied "AccessDeniedException",
+    InvalidParameter "InvalidParameterException",
+    LimitExceeded "LimitExceededException",
+    ResourceInUse "ResourceInUseException",
+    ResourceNotFound "ResourceNotFoundException",
+    Serialization "SerializationException",
+    ServiceQuotaExceeded "ServiceQuotaExceededException",
+    UnknownOperation "UnknownOperationException",
+    Validation "ValidationException",
+}
+
+/// The body of an error.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Body<'a> {
+    #[serde(rename = "__type")]
+    kind: &'a str,
+    code: &'a str,
+    message: &'a str,
+}
+
+impl Failure {
+    /// An error with a message.
+    pub(super) fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    /// The most frequent one.
+    pub(super) fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Kind::InvalidParameter, message)
+    }
+
+    /// What is asked for is not there.
+    pub(super) fn not_found(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Kind::ResourceNotFound, message)
+    }
+
+    /// Our own fault. The log gets `cause`, the client does not.
+    pub(super) fn internal(cause: impl std::fmt::Display) -> Self {
+        ApiError::internal(cause).into()
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let status = match self.kind {
+            Kind::FrontDoor(ErrorKind::Internal) => StatusCode::INTERNAL_SERVER_ERROR,
+            Kind::FrontDoor(ErrorKind::Unavailable) => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        let name = self.kind.name();
+        let body = Format::Json.write(&Body { kind: name, code: name, message: &self.message });
+        let content_type = [(header::CONTENT_TYPE, Format::Json.content_type())];
+        let mut response = (status, content_type, body).into_response();
+        response.headers_mut().insert(ERROR_TYPE, HeaderValue::from_static(name));
+        response
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        let kind = match error.kind {
+            ErrorKind::InvalidArgument => Kind::InvalidParameter,
+            kind => Kind::FrontDoor(kind),
+        };
+        Self { kind, message: error.message }
+    }
+}
+
+impl From<ProcessorError> for Failure {
+    fn from(error: ProcessorError) -> Self {
+        let kind = match error {
+            ProcessorError::NotFound(_) => Kind::ResourceNotFound,
+            ProcessorError::Exists(_) | ProcessorError::Busy { .. } => Kind::ResourceInUse,
+            ProcessorError::Full => Kind::LimitExceeded,
+            ProcessorError::Store(_) => return Self::internal(error),
+        };
+        Self::new(kind, format!("{error}."))
+    }
+}
