@@ -2,6 +2,8 @@
 
 mod check;
 mod demo;
+#[cfg(all(feature = "gstreamer", feature = "onnx"))]
+mod detect;
 mod export;
 mod import;
 mod key;
@@ -32,6 +34,8 @@ enum Command {
     Produce(produce::Produce),
     Export(export::Export),
     Import(import::Import),
+    #[cfg(all(feature = "gstreamer", feature = "onnx"))]
+    Detect(detect::Detect),
     Demo(demo::Demo),
     Key(key::KeyCommand),
     #[cfg(feature = "onnx")]
@@ -49,6 +53,8 @@ pub fn main() -> ExitCode {
         Command::Produce(produce) => produce.run(),
         Command::Export(export) => export.run(),
         Command::Import(import) => import.run(),
+        #[cfg(all(feature = "gstreamer", feature = "onnx"))]
+        Command::Detect(detect) => detect.run(),
         Command::Demo(demo) => demo.run(),
         Command::Key(key) => key.run(),
         #[cfg(feature = "onnx")]

@@ -75,6 +75,24 @@ pub struct Config {
     pub records: RecordsConfig,
     /// People who were seen.
     pub people: PeopleConfig,
+    /// Stream processors.
+    pub detect: DetectConfig,
+}
+
+/// Stream processors in the server's own process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DetectConfig {
+    /// Whether they run here; else `kinora detect --processors` runs them elsewhere.
+    pub enabled: bool,
+    /// The folder with the models, as `kinora models build` writes it.
+    pub models: PathBuf,
+}
+
+impl Default for DetectConfig {
+    fn default() -> Self {
+        Self { enabled: true, models: PathBuf::from("models") }
+    }
 }
 
 /// On or off.
@@ -291,6 +309,7 @@ impl Default for Config {
             hls: HlsLimits::default(),
             records: RecordsConfig::default(),
             people: PeopleConfig::default(),
+            detect: DetectConfig::default(),
         }
     }
 }

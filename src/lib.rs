@@ -20,6 +20,7 @@ pub mod api;
 pub mod web;
 
 pub mod client;
+pub mod detect;
 pub mod files;
 pub mod produce;
 

@@ -1,5 +1,6 @@
 //! `kinora serve`
 
+mod customers;
 mod options;
 
 use std::io::{self, IsTerminal, Write};
@@ -145,6 +146,7 @@ pub(super) struct Running {
     pub(super) app: AppState,
     serving: JoinHandle<()>,
     housekeeping: JoinHandle<()>,
+    detecting: JoinHandle<()>,
 }
 
 impl Running {
@@ -161,7 +163,8 @@ impl Running {
         let app = tokio::task::spawn_blocking(move || open(config, disk)).await??;
         let housekeeping = tokio::spawn(keep_house(Arc::clone(&app)));
         let serving = tokio::spawn(server.run(Arc::clone(&app)));
-        Ok(Self { app, serving, housekeeping })
+        let detecting = tokio::spawn(customers::detect(Arc::clone(&app)));
+        Ok(Self { app, serving, housekeeping, detecting })
     }
 
     /// Resolves when the server ends of its own accord.
@@ -177,6 +180,7 @@ impl Running {
             self.serving.await?;
         }
         self.housekeeping.await?;
+        self.detecting.await?;
         let store = Arc::clone(&self.app.store);
         tokio::task::spawn_blocking(move || store.close()).await?;
         Ok(())

@@ -5,17 +5,23 @@
 
 mod ack;
 mod archive;
+mod backoff;
 mod credentials;
 mod error;
 mod file;
 mod media;
+mod people;
+mod processors;
+mod records;
 
 pub use ack::{Ack, AckError, AckKind, AckParser, MAX_ACK_BYTES};
 pub use archive::{ListedFragment, Page};
+pub use backoff::Backoff;
 pub use credentials::{ProfileError, credentials_from_profile};
 pub use error::Error;
 pub use file::FileLines;
 pub use media::{Acks, Media, StartSelector};
+pub use records::{NewRecord, NotStored, RecordsPage};
 
 use std::time::Duration;
 
@@ -27,18 +33,23 @@ use serde_json::Value;
 
 use crate::clock::Clock;
 use crate::types::StreamName;
+use crate::wire::records::Format;
 use crate::wire::sigv4::{self, Credentials};
 use crate::wire::video;
 
 /// Service in the scope of every signature.
 const SERVICE: &str = "kinesisvideo";
+/// The same for record streams, and what their operations' names begin with.
+const RECORDS_SERVICE: &str = "kinesis";
+const RECORDS_TARGET: &str = "Kinesis_20131202";
+const PLAIN: &str = "request shapes are plain JSON objects";
 
 /// How long a connection may take to be made.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a control call may take in all.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// The longest answer of a control call that is read.
-pub const MAX_ANSWER_BYTES: usize = 1 << 20;
+pub const MAX_ANSWER_BYTES: usize = 16 << 20;
 
 /// Where the service is and who calls.
 #[derive(Clone, Debug)]
@@ -182,15 +193,39 @@ impl Client {
         operation: &'static str,
         request: &I,
     ) -> Result<O, Error> {
-        let body = serde_json::to_vec(request).expect("request shapes are plain JSON objects");
+        let body = serde_json::to_vec(request).expect(PLAIN);
         let request = self.post(&self.endpoint, operation, &[], &sigv4::payload_hash(&body))?;
-        let sent = request.timeout(CALL_TIMEOUT).body(body).send().await;
-        let mut response = sent.map_err(|source| Error::Transport { operation, source })?;
-        if !response.status().is_success() {
-            return Err(refusal(operation, response).await);
-        }
-        let answer = read_bounded(operation, &mut response).await?;
-        serde_json::from_slice(&answer).map_err(|source| Error::Answer { operation, source })
+        answer(operation, request.body(body)).await
+    }
+
+    /// One call of the native API: JSON in, if there is any, and JSON out.
+    async fn call_native<I: Serialize, O: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        (method, path): (Method, &[&str]),
+        request: Option<&I>,
+    ) -> Result<O, Error> {
+        let url = self.native(path)?;
+        let body = request.map(|request| serde_json::to_vec(request).expect(PLAIN));
+        let body = body.unwrap_or_default();
+        let request = self.signed(method, url, &[], &sigv4::payload_hash(&body));
+        answer(operation, request.header(CONTENT_TYPE, "application/json").body(body)).await
+    }
+
+    /// One call of record streams, whose operations are told by a header.
+    async fn call_records<I: Serialize, O: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        request: &I,
+    ) -> Result<O, Error> {
+        let body = serde_json::to_vec(request).expect(PLAIN);
+        let target = format!("{RECORDS_TARGET}.{operation}");
+        let headers = [("x-amz-target", target.as_str())];
+        let hash = sigv4::payload_hash(&body);
+        let url = self.endpoint.clone();
+        let request = self.signed_for(RECORDS_SERVICE, Method::POST, url, &headers, &hash);
+        let media_type = Format::Json.content_type();
+        answer(operation, request.header(CONTENT_TYPE, media_type).body(body)).await
     }
 
     /// A signed POST of `operation` at `base`; the signature covers `headers` and the host.
@@ -214,6 +249,18 @@ impl Client {
         headers: &[(&str, &str)],
         payload_hash: &str,
     ) -> reqwest::RequestBuilder {
+        self.signed_for(SERVICE, method, url, headers, payload_hash)
+    }
+
+    /// A signed request to one of the services that share the address.
+    fn signed_for(
+        &self,
+        service: &str,
+        method: Method,
+        url: Url,
+        headers: &[(&str, &str)],
+        payload_hash: &str,
+    ) -> reqwest::RequestBuilder {
         let host = authority(&url);
         let mut headers = headers.to_vec();
         headers.push(("host", &host));
@@ -222,7 +269,7 @@ impl Client {
             &sigv4::Request { method: method.as_str(), path, query, headers: &headers },
             payload_hash,
             &self.credentials,
-            sigv4::Target { region: &self.region, service: SERVICE },
+            sigv4::Target { region: &self.region, service },
             self.clock.now(),
         );
         let mut request = self.http.request(method, url.clone());
@@ -234,6 +281,22 @@ impl Client {
         }
         request
     }
+}
+
+/// Sends a control call and reads its answer.
+async fn answer<O: DeserializeOwned>(
+    operation: &'static str,
+    request: reqwest::RequestBuilder,
+) -> Result<O, Error> {
+    let sent = request.timeout(CALL_TIMEOUT).send().await;
+    let mut response = sent.map_err(|source| Error::Transport { operation, source })?;
+    if !response.status().is_success() {
+        return Err(refusal(operation, response).await);
+    }
+    let answer = read_bounded(operation, &mut response).await?;
+    // Some operations have nothing to say.
+    let answer = if answer.is_empty() { b"{}".as_slice() } else { &answer };
+    serde_json::from_slice(answer).map_err(|source| Error::Answer { operation, source })
 }
 
 /// `DescribeStream` is called at `/describeStream`.

@@ -5,10 +5,9 @@
 //! source ─frames▶ interleave ─in order▶ fragmenter ─pieces▶ spool ─bytes▶ session ─PutMedia▶
 //!                                                             ▲────────────acks──────┘
 //! ```
-//! `interleave`, `fragmenter`, `spool`, `backoff` and `spec` are pure; `gstreamer` makes sources;
+//! `interleave`, `fragmenter`, `spool` and `spec` are pure; `gstreamer` makes sources;
 //! `session` talks to the service; the upload loop in `upload` joins them.
 
-mod backoff;
 mod fragmenter;
 #[cfg(feature = "gstreamer")]
 pub mod gstreamer;

@@ -6,14 +6,13 @@ use std::time::Duration;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::backoff::Backoff;
 use super::fragmenter::{FragmentLimits, Fragmenter, Irregular, Piece};
 use super::interleave::{Interleaved, Interleaver, Patience};
 use super::progress::{Progress, Snapshot};
 use super::session::{Session, SessionEvent, Target};
 use super::source::{SOURCE_STOP_TIMEOUT, Source, SourceEvent};
 use super::spool::{Applied, DEFAULT_SPOOL_BYTES, Next, Spool, SpoolStats};
-use crate::client::{Ack, AckKind, Client, Error};
+use crate::client::{Ack, AckKind, Backoff, Client, Error};
 use crate::clock::Clock;
 use crate::media::mkv::TrackKind;
 use crate::types::StreamName;

@@ -9,6 +9,7 @@
 pub mod decoders;
 pub mod faces;
 pub mod picture;
+pub mod quality;
 
 #[cfg(feature = "onnx")]
 pub mod accuracy;

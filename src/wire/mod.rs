@@ -5,6 +5,7 @@
 //! does with a request.
 
 pub mod event_stream;
+pub mod findings;
 pub mod media;
 pub mod people;
 pub mod processors;
