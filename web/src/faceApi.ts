@@ -192,7 +192,8 @@ export function eventsPath(stream?: string): string {
 /** What to call somebody. */
 export function personLabel(person: Person): string {
   const name = person.name ?? person.userId ?? person.externalImageId;
-  return name ?? `Unknown ${person.id.slice(0, 6)}`;
+  // Ids begin with their time, so it is their ends that tell people apart.
+  return name ?? `Unknown ${person.id.slice(-4)}`;
 }
 
 async function json<T>(path: string, who: Who): Promise<T> {
