@@ -1,6 +1,6 @@
 # Every daily act. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak fmt fmt-check lint bench fuzz accuracy models web setup release clean
+.PHONY: help demo test soak fmt fmt-check lint bench fuzz accuracy models scene web setup release clean
 
 # Nothing here needs the variable that bash itself counts seconds in.
 unexport SECONDS
@@ -9,11 +9,11 @@ kinora := $(or $(CARGO_TARGET_DIR),target)/debug/kinora
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-demo: setup web models ## Start a server with a test camera and print the console's address (SECONDS=30: run so long, check, end)
+demo: setup web models scene ## Start a server with a test camera and print the console's address (SECONDS=30: run so long, check, end)
 	@cargo build --quiet
 	@$(kinora) demo $(if $(SECONDS),--seconds $(SECONDS))
 
-test: setup web models ## Run all tests
+test: setup web models scene ## Run all tests
 	cargo test
 
 fmt: web ## Format everything
@@ -44,6 +44,9 @@ accuracy: models ## Judge the models by pictures (MODEL=own.onnx ARGS="--alone":
 
 models: setup web ## Fetch face models and convert them
 	@.ci/models
+
+scene: models ## Compose the film of the demo's camera
+	@.ci/scene
 
 web: setup ## Build the console
 	@.ci/web

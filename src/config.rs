@@ -6,10 +6,12 @@
 //! the file are errors; unknown variables are not, since container platforms set some of their
 //! own (`KINORA_PORT`). Sizes are in bytes, times in the unit that the key names.
 
+mod detect;
 mod people;
 mod records;
 mod vision;
 
+pub use detect::DetectConfig;
 pub use people::PeopleConfig;
 pub use records::RecordsConfig;
 pub use vision::VisionConfig;
@@ -83,22 +85,6 @@ pub struct Config {
     pub vision: VisionConfig,
     /// Stream processors.
     pub detect: DetectConfig,
-}
-
-/// Stream processors in the server's own process.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DetectConfig {
-    /// Whether they run here; else `kinora detect --processors` runs them elsewhere.
-    pub enabled: bool,
-    /// The folder with the models, as `kinora models build` writes it.
-    pub models: PathBuf,
-}
-
-impl Default for DetectConfig {
-    fn default() -> Self {
-        Self { enabled: true, models: PathBuf::from("models") }
-    }
 }
 
 /// On or off.

@@ -1,10 +1,10 @@
-//! Stream processors in the native API: for whoever runs them, and for people with curl. They are
-//! created, started and stopped with the Rekognition API (`rekognition`).
+//! Stream processors in the native API: for whoever runs them, for people with curl and for the
+//! console. They are created with the Rekognition API (`rekognition`).
 
 use std::fmt::Write;
 
 use axum::extract::{Path, State};
-use axum::routing::{get, put};
+use axum::routing::{get, post, put};
 use axum::{Json, Router};
 
 use super::rekognition_arn;
@@ -32,6 +32,8 @@ pub(super) fn routes() -> Routes {
     let native = Router::new()
         .route("/v1/processors", get(list))
         .route("/v1/processors/{name}", get(describe).patch(change))
+        .route("/v1/processors/{name}/start", post(start))
+        .route("/v1/processors/{name}/stop", post(stop))
         .route("/v1/processors/{name}/report", put(report));
     Routes { native, ..Routes::default() }
 }
@@ -72,6 +74,35 @@ async fn change(
                 facts.settings.regions = regions;
             }
         })?;
+        Ok(Json(shown(&app, app.processors.get(&name)?)))
+    })
+    .await
+}
+
+/// `POST /v1/processors/{name}/start`: a new run, from where StartStreamProcessor without selectors
+/// begins.
+async fn start(
+    State(app): State<AppState>,
+    Path(name): Path<String>,
+    caller: Caller,
+) -> Result<Json<Processor>, ApiError> {
+    caller.may_do_all()?;
+    blocking(move || {
+        app.processors.start(&name, None, None)?;
+        Ok(Json(shown(&app, app.processors.get(&name)?)))
+    })
+    .await
+}
+
+/// `POST /v1/processors/{name}/stop`: asks the present run to end.
+async fn stop(
+    State(app): State<AppState>,
+    Path(name): Path<String>,
+    caller: Caller,
+) -> Result<Json<Processor>, ApiError> {
+    caller.may_do_all()?;
+    blocking(move || {
+        app.processors.stop(&name)?;
         Ok(Json(shown(&app, app.processors.get(&name)?)))
     })
     .await

@@ -30,10 +30,11 @@ const LINK_LIFE: Millis = Millis(12 * 60 * 60 * 1000);
 /// How often the live playlist is looked at.
 const PLAYLIST_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Show it working: a server, a test camera, and a link to watch it.
+/// Show it working: a server, a camera, and a link to watch it.
 ///
-/// Starts a server on a fresh temporary directory and uploads a moving picture to the stream
-/// "demo". Ctrl-C ends both and removes the directory.
+/// Starts a server on a fresh temporary directory and uploads a film to the stream "demo", over and
+/// over: two persons who pass a wall, alone and together. Without the film it is a test picture.
+/// Ctrl-C ends both and removes the directory.
 #[derive(Args)]
 pub(super) struct Demo {
     /// Run for so many seconds, then exit 0 only if video was stored and the live playlist advanced
@@ -42,6 +43,9 @@ pub(super) struct Demo {
     /// Address and port; port 0 takes a free one
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:5580")]
     listen: SocketAddr,
+    /// The film, which `make scene` makes
+    #[arg(long, value_name = "FILE", default_value = "media-fixtures/scene.mp4")]
+    scene: PathBuf,
     /// Keep everything in this directory, and do not remove it
     #[arg(long, value_name = "DIR")]
     keep_data: Option<PathBuf>,
@@ -105,7 +109,7 @@ impl Demo {
         let duration = self.seconds.map(|seconds| Duration::from_secs(seconds.into()));
         let fragments = FragmentLimits { target: FRAGMENT, ..FragmentLimits::default() };
         let options = Options { duration, fragments, ..Options::new(stream) };
-        let source = open_picture(clock.clone()).await?;
+        let source = open_picture(&self.scene, clock.clone()).await?;
         let manner = if std::io::stderr().is_terminal() { Manner::Terminal } else { Manner::Log };
 
         let ended = CancellationToken::new();
@@ -134,17 +138,26 @@ impl Demo {
 }
 
 #[cfg(feature = "gstreamer")]
-async fn open_picture(clock: Clock) -> Result<Source, Failure> {
+async fn open_picture(scene: &Path, clock: Clock) -> Result<Source, Failure> {
     use crate::produce::gstreamer::{SourceOptions, open};
     use crate::produce::{SourceSpec, TestPicture};
-    let spec = SourceSpec::Test(TestPicture::default());
-    let options = SourceOptions { fragment: FRAGMENT, ..SourceOptions::default() };
+    let spec = match scene.is_file() {
+        true => SourceSpec::File(scene.to_owned()),
+        false => {
+            println!(
+                "kinora demo: {} is missing (`make scene` makes it), so here is a test picture",
+                scene.display()
+            );
+            SourceSpec::Test(TestPicture::default())
+        }
+    };
+    let options = SourceOptions { fragment: FRAGMENT, repeat: true, ..SourceOptions::default() };
     Ok(open(spec, options, clock).await?)
 }
 
 #[cfg(not(feature = "gstreamer"))]
-async fn open_picture(_: Clock) -> Result<Source, Failure> {
-    Err("this kinora was built without GStreamer, which makes the test picture".into())
+async fn open_picture(_: &Path, _: Clock) -> Result<Source, Failure> {
+    Err("this kinora was built without GStreamer, which reads the film".into())
 }
 
 /// What was seen of the live playlist.

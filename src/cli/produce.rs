@@ -66,6 +66,9 @@ struct MediaArgs {
     /// Leave out so many seconds of a file's beginning
     #[arg(long, value_name = "S", value_parser = seconds, default_value = "0")]
     offset: Duration,
+    /// Begin a file again at its end, over and over
+    #[arg(long)]
+    repeat: bool,
     /// When a file begins, such as 2024-05-01T12:00:00Z [default: now]
     #[arg(long, value_name = "TIME", value_parser = timestamp)]
     start_time: Option<ProducerTimestamp>,
@@ -144,6 +147,7 @@ async fn open(spec: SourceSpec, media: &MediaArgs, clock: Clock) -> Result<Sourc
         fast: media.fast,
         start: media.start_time,
         offset: media.offset,
+        repeat: media.repeat,
         rtsp_transport: match media.rtsp_transport {
             Transport::Tcp => "tcp",
             Transport::Udp => "udp",

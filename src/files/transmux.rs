@@ -33,6 +33,7 @@ pub async fn open(
         fast: true,
         start: Some(start),
         offset: std::time::Duration::ZERO,
+        repeat: false,
         rtsp_transport: "tcp".to_owned(),
     };
     let source = gstreamer::open(SourceSpec::File(path.to_owned()), options, clock).await;

@@ -49,6 +49,8 @@ pub struct SourceOptions {
     pub start: Option<ProducerTimestamp>,
     /// How much of a file is left out at its beginning.
     pub offset: Duration,
+    /// A file begins again at its end, without a gap; needs one that can be sought in.
+    pub repeat: bool,
     /// Lower transports of RTSP, as `rtspsrc` names them: `tcp`, `udp`, `tcp+udp`.
     pub rtsp_transport: String,
 }
@@ -62,6 +64,7 @@ impl Default for SourceOptions {
             fast: false,
             start: None,
             offset: Duration::ZERO,
+            repeat: false,
             rtsp_transport: "tcp".to_owned(),
         }
     }
@@ -109,7 +112,7 @@ fn open_blocking(
     let (events, receiver) = mpsc::channel(MAX_WAITING_EVENTS);
     let live = spec.is_live();
     let pipeline = gst::Pipeline::new();
-    let offset = options.offset;
+    let place = Place { offset: options.offset, repeat: options.repeat && !live };
     let bitrate = match spec {
         SourceSpec::Test(picture) => picture.bitrate,
         _ => options.bitrate,
@@ -119,7 +122,7 @@ fn open_blocking(
     build(spec, &pipeline, &tap)?;
     let watcher = watch_bus(&pipeline, events)?;
     let control = Box::new(Control { pipeline: pipeline.clone(), watcher });
-    start(&pipeline, offset)?;
+    start(&pipeline, place)?;
     Ok(Source { events: receiver, live, control })
 }
 
@@ -248,17 +251,26 @@ fn explore(explorer: &gst::Element, tap: &Arc<Tap>) {
     explorer.connect_no_more_pads(move |_| on_end.explored());
 }
 
+/// Where a file begins, and whether it does so again.
+#[derive(Clone, Copy)]
+struct Place {
+    offset: Duration,
+    repeat: bool,
+}
+
 /// Starts a pipeline; blocks while a file is made ready for a seek.
-fn start(pipeline: &gst::Pipeline, offset: Duration) -> Result<(), OpenError> {
+fn start(pipeline: &gst::Pipeline, place: Place) -> Result<(), OpenError> {
     let failed = |what: &str| OpenError::Run(format!("{what}: {}", last_error(pipeline)));
-    if !offset.is_zero() {
+    if !place.offset.is_zero() || place.repeat {
         pipeline.set_state(gst::State::Paused).map_err(|_| failed("open"))?;
         let (ready, ..) = pipeline.state(PREROLL_TIMEOUT);
         ready.map_err(|_| failed("open"))?;
-        let to = gst::ClockTime::try_from(offset)
+        let to = gst::ClockTime::try_from(place.offset)
             .map_err(|_| OpenError::Run("the offset is too large".to_owned()))?;
-        let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::KEY_UNIT;
-        pipeline.seek_simple(flags, to).map_err(|_| failed("seek to the offset"))?;
+        let mut flags = gst::SeekFlags::FLUSH | gst::SeekFlags::KEY_UNIT;
+        // A segment's end is told in a message instead of ending the pipeline.
+        flags.set(gst::SeekFlags::SEGMENT, place.repeat);
+        pipeline.seek_simple(flags, to).map_err(|_| failed("seek to the beginning"))?;
     }
     pipeline.set_state(gst::State::Playing).map_err(|_| failed("play"))?;
     Ok(())
@@ -273,24 +285,40 @@ fn last_error(pipeline: &gst::Pipeline) -> String {
     }
 }
 
-/// Turns the pipeline's end or failure into the last event.
+/// Turns the pipeline's end or failure into the last event; sends a file that repeats back to its
+/// beginning.
 fn watch_bus(
     pipeline: &gst::Pipeline,
     events: mpsc::Sender<SourceEvent>,
 ) -> Result<AbortHandle, OpenError> {
     let bus = pipeline.bus().ok_or_else(|| OpenError::Run("the pipeline has no bus".to_owned()))?;
+    let again = pipeline.downgrade();
     let task = tokio::spawn(async move {
-        let wanted = [gst::MessageType::Eos, gst::MessageType::Error];
+        let wanted =
+            [gst::MessageType::Eos, gst::MessageType::Error, gst::MessageType::SegmentDone];
         let mut messages = bus.stream_filtered(&wanted);
-        let last = messages.next().await;
-        let event = match last.as_ref().map(|message| message.view()) {
-            Some(gst::MessageView::Error(error)) => SourceEvent::Failed(describe_error(error)),
-            _ => SourceEvent::End,
+        let event = loop {
+            let message = messages.next().await;
+            match message.as_ref().map(|message| message.view()) {
+                Some(gst::MessageView::SegmentDone(_)) if repeat(&again) => {}
+                Some(gst::MessageView::Error(error)) => {
+                    break SourceEvent::Failed(describe_error(error));
+                }
+                _ => break SourceEvent::End,
+            }
         };
         // Nobody listens any more: the upload has ended.
         let _ = events.send(event).await;
     });
     Ok(task.abort_handle())
+}
+
+/// Plays on from the beginning; what is on its way still comes before. Whether that could be done.
+fn repeat(pipeline: &glib::WeakRef<gst::Pipeline>) -> bool {
+    let flags = gst::SeekFlags::SEGMENT | gst::SeekFlags::KEY_UNIT;
+    pipeline
+        .upgrade()
+        .is_some_and(|pipeline| pipeline.seek_simple(flags, gst::ClockTime::ZERO).is_ok())
 }
 
 fn describe_error(error: &gst::message::Error) -> String {

@@ -35,6 +35,15 @@ fn demo_plays_live_and_recorded_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn test_picture_moves_with_its_clock() {
+    let _turn = one_browser_at_a_time();
+    let server = Server::start();
+    let _camera = start_camera(&server);
+    let link = server.key(&["link", "--url", &server.endpoint]);
+    browse("camera", link.trim(), |request| panic!("the browser asks: {request}"));
+}
+
+#[test]
 fn playing_goes_on_by_itself_when_the_camera_returns() {
     let _turn = one_browser_at_a_time();
     let server = Server::start();

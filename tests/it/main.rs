@@ -30,6 +30,8 @@ mod queue_crash;
 mod records;
 mod rekognition;
 mod samples;
+#[cfg(feature = "onnx")]
+mod scene;
 mod support;
 mod tidy;
 mod tls;

@@ -45,12 +45,27 @@ export async function listStreams(credentials: Credentials | null): Promise<Stre
   return { streams: body.streams, serverNow: (Number.isNaN(date) ? Date.now() : date) / 1000 };
 }
 
-async function get(path: string, credentials: Credentials | null): Promise<Response> {
+export async function get(path: string, credentials: Credentials | null): Promise<Response> {
+  return call("GET", path, credentials);
+}
+
+/** A call of the native API; `body` goes as JSON. */
+export async function call(
+  method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE",
+  path: string,
+  credentials: Credentials | null,
+  body?: unknown,
+): Promise<Response> {
   const header = authorization(credentials);
   let response: Response;
   try {
     response = await fetch(path, {
-      headers: header ? { Authorization: header } : {},
+      method,
+      headers: {
+        ...(header ? { Authorization: header } : {}),
+        ...(body === undefined ? {} : { "Content-Type": "application/json" }),
+      },
+      body: body === undefined ? null : JSON.stringify(body),
       // The console answers a 401 itself; without this the browser may open its own dialogue.
       credentials: "omit",
       cache: "no-store",

@@ -1,4 +1,5 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
+import { Alerts } from "./Alerts";
 import { Archive } from "./Archive";
 import { type ApiError, livePlaylist, type Stream, type StreamList } from "./api";
 import {
@@ -10,11 +11,23 @@ import {
   takeTokenFromAddress,
 } from "./auth";
 import { Empty } from "./Empty";
+import { Faces, useFindings } from "./Faces";
+import { People } from "./People";
+import { ProcessorsPage } from "./Processors";
 import { Player } from "./player/Player";
-import { archiveRoute, liveRoute, type Route, readRoute } from "./route";
+import {
+  alertRoute,
+  archiveRoute,
+  liveRoute,
+  peopleRoute,
+  processorsRoute,
+  type Route,
+  readRoute,
+} from "./route";
 import { Sidebar } from "./Sidebar";
 import { SignIn } from "./SignIn";
 import { Snippets } from "./Snippets";
+import { SignedContext, useSigned } from "./signed";
 import { ThemeButton } from "./ThemeButton";
 import { useStreams } from "./useStreams";
 
@@ -43,12 +56,14 @@ export function App() {
       />
     );
   }
+  const signed = { credentials, onSignedOut: () => setExpired(true) };
   return (
-    <>
+    <SignedContext.Provider value={signed}>
       <header class="bar">
         <a class="brand" href="#/">
           <img src="/icon.svg" alt="" /> kinora
         </a>
+        <Pages route={route} />
         <nav>
           <ThemeButton />
           {credentials && (
@@ -59,14 +74,41 @@ export function App() {
         </nav>
       </header>
       {problem && <Trouble problem={problem} />}
-      <Streams
-        list={list}
-        route={route}
-        credentials={credentials}
-        onSignedOut={() => setExpired(true)}
-      />
-    </>
+      <Page list={list} route={route} />
+    </SignedContext.Provider>
   );
+}
+
+const PAGES: [Route["page"], string, string][] = [
+  ["stream", "Streams", "#/"],
+  ["alerts", "Alerts", alertRoute()],
+  ["people", "People", peopleRoute()],
+  ["processors", "Processors", processorsRoute],
+];
+
+function Pages({ route }: { route: Route }) {
+  return (
+    <nav class="pages" aria-label="Pages">
+      {PAGES.map(([page, name, href]) => (
+        <a key={page} href={href} aria-current={route.page === page ? "page" : undefined}>
+          {name}
+        </a>
+      ))}
+    </nav>
+  );
+}
+
+function Page({ list, route }: { list: StreamList | null; route: Route }) {
+  switch (route.page) {
+    case "alerts":
+      return <Alerts chosen={route.alert} />;
+    case "people":
+      return <People collection={route.collection} person={route.person} />;
+    case "processors":
+      return <ProcessorsPage />;
+    case "stream":
+      return <Streams list={list} route={route} />;
+  }
 }
 
 /** The address bar as state. A sign-in link opened in this very tab arrives here too. */
@@ -95,14 +137,9 @@ function Trouble({ problem }: { problem: ApiError }) {
   );
 }
 
-interface StreamsProps {
-  list: StreamList | null;
-  route: Route;
-  credentials: Credentials | null;
-  onSignedOut: () => void;
-}
+type StreamRoute = Extract<Route, { page: "stream" }>;
 
-function Streams({ list, route, credentials, onSignedOut }: StreamsProps) {
+function Streams({ list, route }: { list: StreamList | null; route: StreamRoute }) {
   if (!list) {
     return (
       <main class="alone" aria-busy="true">
@@ -121,13 +158,7 @@ function Streams({ list, route, credentials, onSignedOut }: StreamsProps) {
       <Sidebar list={list} chosen={chosen?.name ?? null} />
       <main>
         {chosen ? (
-          <StreamView
-            key={chosen.name}
-            stream={chosen}
-            route={route}
-            credentials={credentials}
-            onSignedOut={onSignedOut}
-          />
+          <StreamView key={chosen.name} stream={chosen} route={route} />
         ) : (
           <p class="hint">
             There is no stream “{route.stream}”. It may have been deleted; choose one from the list.
@@ -138,16 +169,14 @@ function Streams({ list, route, credentials, onSignedOut }: StreamsProps) {
   );
 }
 
-interface StreamViewProps extends Omit<StreamsProps, "list"> {
-  stream: Stream;
-}
-
-function StreamView({ stream, route, credentials, onSignedOut }: StreamViewProps) {
+function StreamView({ stream, route }: { stream: Stream; route: StreamRoute }) {
+  const { credentials, onSignedOut } = useSigned();
   const header = authorization(credentials);
   const live = useMemo(
     () => ({ playlist: livePlaylist(stream.name), authorization: header, live: true }),
     [stream.name, header],
   );
+  const { findings, news } = useFindings(stream.name);
   return (
     <>
       <div class="heading">
@@ -175,12 +204,16 @@ function StreamView({ stream, route, credentials, onSignedOut }: StreamViewProps
           onSignedOut={onSignedOut}
         />
       ) : (
-        <Player
-          source={live}
-          newest={stream.newest?.number ?? null}
-          label={`${stream.name}, live`}
-          onSignedOut={onSignedOut}
-        />
+        <>
+          <Player
+            source={live}
+            newest={stream.newest?.number ?? null}
+            label={`${stream.name}, live`}
+            findings={findings}
+            onSignedOut={onSignedOut}
+          />
+          <Faces stream={stream.name} news={news} />
+        </>
       )}
       <Snippets stream={stream.name} credentials={credentials} />
     </>

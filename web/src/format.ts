@@ -47,3 +47,18 @@ export function toLocalInput(epochSeconds: number): string {
 export function fromLocalInput(value: string): number {
   return new Date(value).getTime() / 1000;
 }
+
+/** The time of day, to the second. */
+export function timeOfDay(epochSeconds: number): string {
+  return new Date(epochSeconds * 1000).toLocaleTimeString(undefined, { timeStyle: "medium" });
+}
+
+/** The time of day where it is today's, the whole moment else. */
+export function when(epochSeconds: number): string {
+  const today = new Date().toDateString() === new Date(epochSeconds * 1000).toDateString();
+  return today ? timeOfDay(epochSeconds) : moment(epochSeconds);
+}
+
+export function seconds(value: number): string {
+  return `${value < 10 ? value.toFixed(1) : Math.round(value)} s`;
+}

@@ -6,13 +6,18 @@ use crate::api::AppState;
 /// Runs stream processors until the shutdown, unless somebody else is to.
 #[cfg(all(feature = "gstreamer", feature = "onnx"))]
 pub(super) async fn detect(app: AppState) {
+    use super::options::models_folder;
     use crate::detect::models::ModelFiles;
     use crate::detect::runner::run_processors;
 
     if !app.config.detect.enabled {
         return;
     }
-    let files = ModelFiles { folder: app.config.detect.models.clone(), detector: None };
+    let vision = &app.config.vision;
+    let files = ModelFiles {
+        folder: models_folder(&vision.models_dir, &app.config.data),
+        detector: Some(vision.detector.clone()).filter(|own| !own.as_os_str().is_empty()),
+    };
     match own_client(&app) {
         Ok(client) => {
             run_processors(client, app.clock.clone(), files, app.shutdown.child_token()).await;

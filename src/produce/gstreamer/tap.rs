@@ -226,10 +226,11 @@ impl Outlet {
         let buffer = sample.buffer()?;
         let pts = buffer.pts().or(buffer.dts())?;
         let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
-        // With a known beginning the position in the file counts, also behind an offset.
+        // With a known beginning the position in the file counts, also behind an offset; when the
+        // file repeats, all that was played.
         let position = match self.tap.timeline.start {
-            Some(_) => segment.to_stream_time_full(pts),
-            None => segment.to_running_time_full(pts),
+            Some(_) if !self.tap.options.repeat => segment.to_stream_time_full(pts),
+            _ => segment.to_running_time_full(pts),
         }?;
         let position_ns = i64::try_from(position.nseconds()).ok()?;
         let time = self.tap.timeline.place(position_ns, self.tap.pipeline.upgrade().as_ref());

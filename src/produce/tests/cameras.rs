@@ -111,6 +111,25 @@ async fn file_of_h264_and_aac_goes_through_as_it_is() {
 }
 
 #[tokio::test]
+async fn file_that_repeats_goes_on_without_a_gap() {
+    let path = fixture("ffmpeg-h264_aac-sized_clusters.mkv");
+    let once = events(open_source(&path, fast()).await.expect("opens"), usize::MAX).await;
+    let once = frames(&once, VIDEO).len();
+    let options = SourceOptions { repeat: true, ..fast() };
+    let source = open_source(&path, options).await.expect("opens");
+    let events = events(source, 3 * once).await;
+    let video = frames(&events, VIDEO);
+    assert_eq!(video.len(), 3 * once);
+    for (first, second) in video[..once].iter().zip(&video[once..]) {
+        assert_eq!(first.data, second.data);
+    }
+    let mut times: Vec<_> = video.iter().map(|frame| frame.time.as_millis()).collect();
+    times.sort_unstable();
+    let gaps = times.windows(2).map(|two| two[1] - two[0]);
+    assert!(gaps.clone().all(|gap| (1..200).contains(&gap)), "{:?}", gaps.collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn other_codecs_are_encoded_again() {
     let source = open_source(&fixture("ffmpeg-opus-codec_delay.mkv"), fast()).await;
     let events_of_audio = events(source.expect("opens"), usize::MAX).await;

@@ -1,5 +1,7 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { bitrate, codecName, moment } from "../format";
+import { Boxes } from "./Boxes";
+import type { Findings } from "./findings";
 import { type Facts, type PlayerState, Session, type Source } from "./session";
 
 interface Props {
@@ -7,24 +9,28 @@ interface Props {
   /** Number of the stream's newest fragment, as last heard; wakes a stalled live playback. */
   newest: string | null;
   label: string;
+  /** Faces to draw boxes around. */
+  findings?: Findings;
   onSignedOut: () => void;
 }
 
 const NO_FACTS: Facts = {
   resolution: null,
   codecs: [],
+  audio: false,
   bitrate: null,
   latencyMs: null,
   playingMs: null,
 };
 
 /** A video element with what a viewer wants to know about it: state, delay, format. */
-export function Player({ source, newest, label, onSignedOut }: Props) {
+export function Player({ source, newest, label, findings, onSignedOut }: Props) {
   const video = useRef<HTMLVideoElement>(null);
   const session = useRef<Session | null>(null);
   const [state, setState] = useState<PlayerState>({ kind: "connecting" });
   const [facts, setFacts] = useState<Facts>(NO_FACTS);
   const [muted, setMuted] = useState(true);
+  const playingMs = useCallback(() => session.current?.playingMs() ?? null, []);
 
   useEffect(() => {
     if (!video.current) return;
@@ -51,8 +57,9 @@ export function Player({ source, newest, label, onSignedOut }: Props) {
           aria-label={label}
           onVolumeChange={(event) => setMuted(event.currentTarget.muted)}
         />
+        {findings && <Boxes video={video} playingMs={playingMs} findings={findings} />}
         <Notice state={state} onRetry={() => session.current?.retryNow()} />
-        {muted && state.kind === "playing" && (
+        {muted && facts.audio && state.kind === "playing" && (
           <button
             type="button"
             class="unmute"

@@ -26,6 +26,8 @@ export type PlayerState =
 export interface Facts {
   resolution: string | null;
   codecs: string[];
+  /** There is something to hear. */
+  audio: boolean;
   bitrate: number | null;
   /** Now minus the program date time on screen, in milliseconds. */
   latencyMs: number | null;
@@ -111,6 +113,11 @@ export class Session {
     const edge = this.hls?.liveSyncPosition;
     if (edge != null) this.video.currentTime = edge;
     this.play();
+  }
+
+  /** The program date time on screen, milliseconds since the Unix epoch. */
+  playingMs(): number | null {
+    return this.hls?.playingDate?.getTime() ?? null;
   }
 
   private async start(): Promise<void> {
@@ -247,12 +254,13 @@ export class Session {
 
   private facts(): Facts {
     const level = this.hls?.levels[Math.max(0, this.hls.currentLevel)];
-    const playing = this.hls?.playingDate?.getTime() ?? null;
+    const playing = this.playingMs();
     const { videoWidth, videoHeight } = this.video;
     const codecs = [level?.videoCodec, level?.audioCodec].filter((codec) => codec !== undefined);
     return {
       resolution: videoWidth > 0 ? `${videoWidth} × ${videoHeight}` : null,
       codecs,
+      audio: level?.audioCodec !== undefined,
       bitrate: level?.bitrate || null,
       latencyMs: playing === null || !this.source.live ? null : Date.now() - playing,
       playingMs: playing,
