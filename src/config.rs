@@ -6,6 +6,7 @@
 //! the file are errors; unknown variables are not, since container platforms set some of their
 //! own (`KINORA_PORT`). Sizes are in bytes, times in the unit that the key names.
 
+mod alerts;
 mod detect;
 mod people;
 mod records;
@@ -21,6 +22,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
+
+pub use alerts::{AlertsConfig, ClipLimits};
 
 /// Read when it exists in the working directory and no `--config` is given.
 pub const DEFAULT_FILE: &str = "kinora.toml";
@@ -77,6 +80,10 @@ pub struct Config {
     pub get_media: GetMediaLimits,
     /// HLS sessions.
     pub hls: HlsLimits,
+    /// Clips.
+    pub clips: ClipLimits,
+    /// Alerts.
+    pub alerts: AlertsConfig,
     /// Record streams.
     pub records: RecordsConfig,
     /// People who were seen.
@@ -273,6 +280,8 @@ impl Default for Config {
             files: FileLimits::default(),
             get_media: GetMediaLimits::default(),
             hls: HlsLimits::default(),
+            clips: ClipLimits::default(),
+            alerts: AlertsConfig::default(),
             records: RecordsConfig::default(),
             people: PeopleConfig::default(),
             vision: VisionConfig::default(),
@@ -564,6 +573,7 @@ impl Config {
         positive("put_media.max_connection_seconds", self.put_media.max_connection_seconds)?;
         positive("get_media.max_connection_seconds", self.get_media.max_connection_seconds)?;
         positive("hls.max_playlist_fragments", self.hls.max_playlist_fragments as u64)?;
+        alerts::check(&self.clips, &self.alerts)?;
         rule(
             (1..=10_000).contains(&self.records.max_open_shards),
             "records.max_open_shards must be from 1 to 10000",

@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod api;
 pub mod web;
 
+pub mod alert;
 pub mod client;
 pub mod detect;
 pub mod files;

@@ -21,7 +21,7 @@ use subtle::ConstantTimeEq;
 use super::body::read_whole;
 use super::keys::{Key, Refused};
 use super::{ApiError, App, AppState, ErrorKind};
-use crate::types::StreamName;
+use crate::types::{ProducerTimestamp, StreamName};
 use crate::wire::sigv4::{self, EMPTY_PAYLOAD, Presented, UNSIGNED_PAYLOAD, payload_hash};
 use crate::wire::token::{Scope, TokenError};
 
@@ -42,27 +42,47 @@ pub struct Caller {
 impl Caller {
     /// Refuses unless the caller may read the stream.
     pub fn may_read(&self, stream: &StreamName) -> Result<(), ApiError> {
+        allowed(self.sees(stream))
+    }
+
+    /// Whether the caller may read the stream.
+    pub fn sees(&self, stream: &StreamName) -> bool {
         match &self.scope {
-            Scope::All => Ok(()),
-            Scope::ReadStream(name) if name == stream => Ok(()),
-            Scope::ReadStream(_) => Err(forbidden()),
+            Scope::All => true,
+            Scope::ReadStream(name) => name == stream,
+            Scope::ReadClip { .. } | Scope::ReadCrop { .. } => false,
         }
+    }
+
+    /// Refuses unless the caller may have this clip of the stream.
+    pub fn may_read_clip(
+        &self,
+        stream: &StreamName,
+        from: ProducerTimestamp,
+        to: ProducerTimestamp,
+    ) -> Result<(), ApiError> {
+        allowed(match &self.scope {
+            Scope::ReadClip { stream: name, from: first, to: last } => {
+                name == stream && *first <= from && to <= *last
+            }
+            _ => self.sees(stream),
+        })
+    }
+
+    /// Refuses unless the caller may see the picture of this sighting.
+    pub fn may_read_crop(&self, collection: &str, sighting: &str) -> Result<(), ApiError> {
+        allowed(match &self.scope {
+            Scope::All => true,
+            Scope::ReadCrop { collection: its, sighting: one } => {
+                (its.as_str(), one.as_str()) == (collection, sighting)
+            }
+            Scope::ReadStream(_) | Scope::ReadClip { .. } => false,
+        })
     }
 
     /// Refuses unless the caller may read and change everything.
     pub fn may_do_all(&self) -> Result<(), ApiError> {
-        match &self.scope {
-            Scope::All => Ok(()),
-            Scope::ReadStream(_) => Err(forbidden()),
-        }
-    }
-
-    /// The only stream the caller may see, if it may not see all of them.
-    pub fn only_stream(&self) -> Option<&StreamName> {
-        match &self.scope {
-            Scope::All => None,
-            Scope::ReadStream(name) => Some(name),
-        }
+        allowed(self.scope == Scope::All)
     }
 
     fn anybody() -> Self {
@@ -304,8 +324,9 @@ fn refused(reason: Refused) -> ApiError {
     }
 }
 
-fn forbidden() -> ApiError {
-    ApiError::new(ErrorKind::Forbidden, "The token does not allow this.")
+fn allowed(is_allowed: bool) -> Result<(), ApiError> {
+    let refusal = || ApiError::new(ErrorKind::Forbidden, "The token does not allow this.");
+    is_allowed.then_some(()).ok_or_else(refusal)
 }
 
 /// Counts a refusal on its way out.

@@ -7,6 +7,7 @@
 //! prove who they are; [`router`] puts the matching check before each group. `records` and
 //! `rekognition` are found by a header instead of a path, so they stand before all of them.
 
+mod alerts;
 pub mod archive;
 mod auth;
 mod body;
@@ -14,6 +15,7 @@ mod error;
 mod impatient;
 mod keeping;
 pub mod keys;
+mod links;
 pub mod media;
 mod native;
 mod observe;
@@ -131,13 +133,15 @@ pub fn router(app: AppState) -> Router {
         .with_state(app)
 }
 
-fn areas() -> [Routes; 8] {
+fn areas() -> [Routes; 10] {
     [
         video::routes(),
         media::routes(),
         archive::routes(),
         native::routes(),
         keeping::routes(),
+        links::routes(),
+        alerts::routes(),
         records::routes(),
         people::routes(),
         processors::routes(),

@@ -34,12 +34,9 @@ pub(super) fn routes() -> Routes {
 
 /// `GET /v1/streams`: what the caller may see, by name.
 async fn list_streams(State(app): State<AppState>, caller: Caller) -> Json<Value> {
-    let catalog = app.store.catalog();
-    let streams = match caller.only_stream() {
-        Some(name) => catalog.by_name(name).into_iter().collect(),
-        None => catalog.list("", None, MAX_LISTED),
-    };
-    let streams: Vec<Value> = streams.iter().map(|stream| describe(&app, stream)).collect();
+    let streams = app.store.catalog().list("", None, MAX_LISTED);
+    let seen = streams.iter().filter(|stream| caller.sees(stream.name()));
+    let streams: Vec<Value> = seen.map(|stream| describe(&app, stream)).collect();
     Json(json!({ "streams": streams }))
 }
 

@@ -1,5 +1,6 @@
 //! `kinora serve`
 
+mod alerts;
 mod customers;
 mod options;
 
@@ -148,6 +149,7 @@ pub(super) struct Running {
     serving: JoinHandle<()>,
     housekeeping: JoinHandle<()>,
     detecting: JoinHandle<()>,
+    alerting: JoinHandle<()>,
 }
 
 impl Running {
@@ -165,7 +167,8 @@ impl Running {
         let housekeeping = tokio::spawn(keep_house(Arc::clone(&app)));
         let serving = tokio::spawn(server.run(Arc::clone(&app)));
         let detecting = tokio::spawn(customers::detect(Arc::clone(&app)));
-        Ok(Self { app, serving, housekeeping, detecting })
+        let alerting = tokio::spawn(alerts::run(Arc::clone(&app)));
+        Ok(Self { app, serving, housekeeping, detecting, alerting })
     }
 
     /// Resolves when the server ends of its own accord.
@@ -182,6 +185,7 @@ impl Running {
         }
         self.housekeeping.await?;
         self.detecting.await?;
+        self.alerting.await?;
         let store = Arc::clone(&self.app.store);
         tokio::task::spawn_blocking(move || store.close()).await?;
         Ok(())

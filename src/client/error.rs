@@ -78,6 +78,21 @@ impl Error {
         matches!(self, Self::Refused { status: 404, code, .. } if code != "UnknownOperationException")
     }
 
+    /// A record stream or queue does not exist.
+    pub fn is_no_resource(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == "ResourceNotFoundException")
+    }
+
+    /// An argument means nothing to the service, such as the number of a record of another stream.
+    pub fn is_invalid(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == "InvalidArgumentException")
+    }
+
+    /// Others read or write as much as is allowed; the same call can succeed soon.
+    pub fn is_throttled(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code.contains("Exceeded"))
+    }
+
     /// The name is taken, or the stream is being changed.
     pub fn is_in_use(&self) -> bool {
         matches!(self, Self::Refused { code, .. } if code == "ResourceInUseException")

@@ -4,6 +4,7 @@
 //! configured, the endpoint of media always comes from GetDataEndpoint.
 
 mod ack;
+mod alerts;
 mod archive;
 mod backoff;
 mod credentials;
@@ -12,9 +13,11 @@ mod file;
 mod media;
 mod people;
 mod processors;
+mod queues;
 mod records;
 
 pub use ack::{Ack, AckError, AckKind, AckParser, MAX_ACK_BYTES};
+pub use alerts::{MAX_CROP_BYTES, Place};
 pub use archive::{ListedFragment, Page};
 pub use backoff::Backoff;
 pub use credentials::{ProfileError, credentials_from_profile};
@@ -208,7 +211,10 @@ impl Client {
         let url = self.native(path)?;
         let body = request.map(|request| serde_json::to_vec(request).expect(PLAIN));
         let body = body.unwrap_or_default();
-        let request = self.signed(method, url, &[], &sigv4::payload_hash(&body));
+        let hash = sigv4::payload_hash(&body);
+        // The native API verifies a head before it reads the body, so it must be told the hash.
+        let headers = [("x-amz-content-sha256", hash.as_str())];
+        let request = self.signed(method, url, &headers, &hash);
         answer(operation, request.header(CONTENT_TYPE, "application/json").body(body)).await
     }
 

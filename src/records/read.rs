@@ -109,6 +109,32 @@ impl RecordStreams {
         })
     }
 
+    /// The newest records of a stream, newest first; of its shards, those that it has now.
+    pub async fn newest(
+        &self,
+        stream: &StreamName,
+        limit: usize,
+    ) -> Result<Vec<Record>, RecordsError> {
+        let (info, live) = self.live(stream)?;
+        let shards = info.shards.iter().filter_map(|shard| live.shard(self, shard));
+        let mut newest = Vec::new();
+        for shard in shards {
+            let mut next = shard.next().saturating_sub(limit as u64).max(1);
+            while next < shard.next() {
+                let read = ReadLimit { records: limit, bytes: MAX_READ_BYTES };
+                let found = self.find(stream, &shard, next, read).await?;
+                if found.next <= next {
+                    break;
+                }
+                next = found.next;
+                newest.extend(found.records);
+            }
+        }
+        newest.sort_by_key(|record| std::cmp::Reverse((record.arrival, record.sequence.index())));
+        newest.truncate(limit);
+        Ok(newest)
+    }
+
     /// Whether [`RecordStreams::read`] would read from an iterator, but for the shard's rate.
     pub fn check_read(&self, at: ShardIterator) -> Result<(), RecordsError> {
         self.place_of(at).map(drop)

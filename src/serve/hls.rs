@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use super::package::{Error, Packager, Selection, TrackNumber};
 use crate::media::playlist::m3u8;
-use crate::store::{FormatId, FragmentInfo, MediaStream};
+use crate::store::{FormatId, FragmentInfo, MediaStream, Order};
 use crate::types::{FragmentNumber, Millis, ServerTimestamp};
 
 pub use session::{
@@ -137,6 +137,23 @@ pub async fn init_segment(
     Ok(rendition.init.clone())
 }
 
+/// The fragments of a range by producer time, at most `limit`: those whose time belongs to ones with
+/// larger numbers are left out, as in a playlist.
+pub(super) fn listed(stream: &MediaStream, range: Order, limit: usize) -> Vec<FragmentInfo> {
+    let listing = on_demand(page(stream, range), range, limit, Discontinuity::Never);
+    listing.map_or_else(Vec::new, |listing| listing.fragments)
+}
+
+fn page(
+    stream: &MediaStream,
+    range: Order,
+) -> impl FnMut(Option<&FragmentInfo>, usize) -> Vec<FragmentInfo> + '_ {
+    move |last, limit| {
+        let rest = last.map_or(range, |last| range.rest(last));
+        stream.list(rest, last.map(|last| last.number), limit)
+    }
+}
+
 fn list(stream: &MediaStream, session: &Session) -> Result<Listing, Error> {
     let limit = session.max_results();
     let listing = match session.playback {
@@ -146,11 +163,7 @@ fn list(stream: &MediaStream, session: &Session) -> Result<Listing, Error> {
             live(&newest, limit, clock, session.discontinuity)
         }
         Playback::OnDemand(range) => {
-            let page = |last: Option<&FragmentInfo>, limit| {
-                let rest = last.map_or(range, |last| range.rest(last));
-                stream.list(rest, last.map(|last| last.number), limit)
-            };
-            on_demand(page, range, limit, session.discontinuity)
+            on_demand(page(stream, range), range, limit, session.discontinuity)
         }
     };
     listing.ok_or(Error::NoFragments)

@@ -1,5 +1,6 @@
 //! Reads: what consumers and players get from the store, without HTTP or the protocols of AWS.
 
+pub mod clip;
 #[cfg(test)]
 mod fixtures;
 mod get_media;

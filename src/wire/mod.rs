@@ -4,6 +4,7 @@
 //! Here: bytes and text in, values out. Not here: sockets, the present time, what the service
 //! does with a request.
 
+pub mod alerts;
 pub mod event_stream;
 pub mod findings;
 pub mod media;

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::URL_SAFE;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::types::{ServerTimestamp, StreamName};
+use crate::types::{ProducerTimestamp, ServerTimestamp, StreamName};
 
 /// The longest text that is looked at.
 pub const MAX_TOKEN_CHARS: usize = 4096;
@@ -70,6 +70,22 @@ pub enum Scope {
     All,
     /// Read one stream.
     ReadStream(StreamName),
+    /// Read a range of a stream as a clip, or less of it.
+    ReadClip {
+        /// The stream.
+        stream: StreamName,
+        /// Where the clip begins.
+        from: ProducerTimestamp,
+        /// Where it ends.
+        to: ProducerTimestamp,
+    },
+    /// See the picture of one sighting.
+    ReadCrop {
+        /// The collection.
+        collection: String,
+        /// The sighting of it.
+        sighting: String,
+    },
 }
 
 impl Secret {
@@ -148,19 +164,36 @@ impl fmt::Debug for Secret {
 }
 
 impl Access {
-    /// `KEY` for everything, `KEY/STREAM` for reading one stream; a key has no slash.
+    /// `KEY` for everything, `KEY/STREAM` for reading one stream, `KEY/STREAM/FROM/TO` for a clip of
+    /// it, `KEY//COLLECTION/SIGHTING` for a picture. Neither a key nor a name has a slash.
     fn to_bytes(&self) -> Vec<u8> {
-        match &self.scope {
-            Scope::All => self.access_key.clone().into_bytes(),
-            Scope::ReadStream(name) => format!("{}/{name}", self.access_key).into_bytes(),
-        }
+        let key = &self.access_key;
+        let text = match &self.scope {
+            Scope::All => key.clone(),
+            Scope::ReadStream(name) => format!("{key}/{name}"),
+            Scope::ReadClip { stream, from, to } => {
+                format!("{key}/{stream}/{}/{}", from.as_millis(), to.as_millis())
+            }
+            Scope::ReadCrop { collection, sighting } => format!("{key}//{collection}/{sighting}"),
+        };
+        text.into_bytes()
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(bytes).ok()?;
-        let (access_key, scope) = match text.split_once('/') {
-            None => (text, Scope::All),
-            Some((key, name)) => (key, Scope::ReadStream(name.parse().ok()?)),
+        let parts: Vec<&str> = std::str::from_utf8(bytes).ok()?.split('/').collect();
+        let time = |text: &str| text.parse().ok().map(ProducerTimestamp::from_millis);
+        let (access_key, scope) = match parts[..] {
+            [key] => (key, Scope::All),
+            [key, name] => (key, Scope::ReadStream(name.parse().ok()?)),
+            [key, "", collection, sighting] => {
+                let (collection, sighting) = (collection.to_owned(), sighting.to_owned());
+                (key, Scope::ReadCrop { collection, sighting })
+            }
+            [key, name, from, to] => {
+                let stream = name.parse().ok()?;
+                (key, Scope::ReadClip { stream, from: time(from)?, to: time(to)? })
+            }
+            _ => return None,
         };
         Some(Self { access_key: access_key.to_owned(), scope })
     }
@@ -204,7 +237,11 @@ mod tests {
 
     #[test]
     fn access_token_says_what_it_allows() {
-        for scope in [Scope::All, Scope::ReadStream("cam1".parse().expect("a name"))] {
+        let stream: StreamName = "cam1".parse().expect("a name");
+        let time = ProducerTimestamp::from_millis;
+        let clip = Scope::ReadClip { stream: stream.clone(), from: time(-5), to: time(5000) };
+        let crop = Scope::ReadCrop { collection: "staff".to_owned(), sighting: "s1".to_owned() };
+        for scope in [Scope::All, Scope::ReadStream(stream), clip, crop] {
             let access = Access { access_key: "AKIATEST".to_owned(), scope };
             assert_eq!(SECRET.access(&SECRET.grant(&access, at(9)), at(8)), Ok(access));
         }

@@ -1,11 +1,13 @@
 //! The server from outside: one module per subject, over real sockets.
 
+mod alerts;
 mod auth;
 mod bad_input;
 mod bodies;
 #[cfg(feature = "gstreamer")]
 mod browser;
 mod check;
+mod clip;
 mod console;
 mod control_plane;
 mod crash;

@@ -76,6 +76,13 @@ impl Server {
         Self::launch(command(), dir, ANY_PORT, arguments)
     }
 
+    /// On a data directory that exists, with settings as the variables that carry them.
+    pub fn start_with_settings_in(dir: TempDir, settings: &[(&str, &str)]) -> Self {
+        let mut command = command();
+        command.envs(settings.iter().copied());
+        Self::launch(command, dir, ANY_PORT, &[])
+    }
+
     /// On the data directory and the port that another server had.
     #[cfg(feature = "gstreamer")]
     pub fn start_again(dir: TempDir, authority: &str) -> Self {

@@ -1,5 +1,6 @@
 //! Archived media: listings, fragment lists and session URLs.
 
+mod clip;
 mod get_hls_streaming_session_url;
 mod get_media_for_fragment_list;
 mod hls;
@@ -37,6 +38,7 @@ pub fn routes() -> Routes {
         .native
         .route("/v1/streams/{stream}/live.m3u8", get(native::live))
         .route("/v1/streams/{stream}/hls.m3u8", get(native::on_demand))
+        .route("/v1/streams/{stream}/clip.mp4", get(clip::clip))
         .route("/v1/streams/{stream}/fragments", get(native::fragments))
         .route("/v1/streams/{stream}/fragments/{number}", get(native::chunk));
     routes

@@ -1,14 +1,20 @@
 //! Customers of the server's API that it runs in its own process: they know nothing of it but its
 //! address and its root key.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use crate::api::AppState;
+use crate::cli::service::USER_AGENT;
+use crate::client::{Client, Options};
+use crate::config::Config;
+use crate::wire::sigv4::Credentials;
 
 /// Runs stream processors until the shutdown, unless somebody else is to.
 #[cfg(all(feature = "gstreamer", feature = "onnx"))]
 pub(super) async fn detect(app: AppState) {
-    use super::options::models_folder;
     use crate::detect::models::ModelFiles;
     use crate::detect::runner::run_processors;
+    use crate::vision::engine::models_folder;
 
     if !app.config.detect.enabled {
         return;
@@ -30,18 +36,35 @@ pub(super) async fn detect(app: AppState) {
 #[cfg(not(all(feature = "gstreamer", feature = "onnx")))]
 pub(super) async fn detect(_: AppState) {}
 
-/// A client with the root key, over loopback when the server listens everywhere.
-#[cfg(all(feature = "gstreamer", feature = "onnx"))]
-fn own_client(app: &AppState) -> Result<crate::client::Client, crate::cli::Failure> {
-    use crate::api::keys::CREDENTIALS_FILE;
-    use crate::cli::service::{USER_AGENT, read_credentials};
-    use crate::client::{Client, Options};
-
+/// A client with the root key.
+pub(super) fn own_client(app: &AppState) -> Result<Client, String> {
+    let key = app.keys.list().into_iter().next().ok_or("there is no key")?;
+    let credentials = Credentials {
+        access_key: key.access_key.clone(),
+        secret: key.secret.clone(),
+        session_token: None,
+    };
     let options = Options {
-        endpoint: Some(app.config.own_url()),
+        endpoint: Some(endpoint(&app.config)),
         region: app.config.region.clone(),
-        credentials: read_credentials(&app.config.data.join(CREDENTIALS_FILE), "default")?,
+        credentials,
         user_agent: USER_AGENT.to_owned(),
     };
-    Ok(Client::new(options, app.clock.clone())?)
+    Client::new(options, app.clock.clone()).map_err(|error| error.to_string())
+}
+
+/// Where the server reaches itself: over loopback when it listens everywhere. Its certificate, if
+/// it has one, is for its public name.
+fn endpoint(config: &Config) -> String {
+    if let (Some(_), Some(url)) = (&config.tls_cert, &config.public_url) {
+        return url.clone();
+    }
+    let mut listen = config.listen;
+    if listen.ip().is_unspecified() {
+        listen.set_ip(match listen.ip() {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        });
+    }
+    format!("{}://{listen}", config.scheme())
 }

@@ -1,4 +1,4 @@
-//! A whole MP4 file of many fragments, with its index at the end.
+//! A whole MP4 file of many fragments, with its index at the end or in front.
 
 use bytes::Bytes;
 use mp4_atom::{
@@ -78,6 +78,26 @@ impl FileWriter {
         }
     }
 
+    /// The head of the same file with its index in front: what [`Writer::add`] gave follows it, and
+    /// nothing else. Players can begin before they have all of it.
+    ///
+    /// # Errors
+    /// What was added is too much for the format.
+    pub fn front(&self) -> Result<Bytes, Error> {
+        let mut moov = self.moov()?;
+        let mut index = Vec::with_capacity(4096);
+        moov.encode(&mut index).map_err(super::Error::from)?;
+        // As long with other offsets, which have 64 bits each.
+        let shift = index.len() as u64;
+        for table in moov.trak.iter_mut().filter_map(|trak| trak.mdia.minf.stbl.co64.as_mut()) {
+            table.entries.iter_mut().for_each(|offset| *offset += shift);
+        }
+        let mut front = ftyp();
+        moov.encode(&mut front).map_err(super::Error::from)?;
+        front.extend_from_slice(&mdat_head(self.len - self.mdat_at));
+        Ok(front.into())
+    }
+
     fn moov(&self) -> Result<Moov, Error> {
         let begun: Vec<&Lane> = self.lanes.iter().filter(|lane| !lane.entries.is_empty()).collect();
         let zero_ms = zero_ms(&begun);
@@ -115,14 +135,7 @@ fn zero_ms(lanes: &[&Lane]) -> u64 {
 
 impl Writer for FileWriter {
     fn begin(&mut self) -> Bytes {
-        let brands: [&[u8; 4]; 3] = [b"isom", b"iso2", b"mp41"];
-        let ftyp = Ftyp {
-            major_brand: b"isom".into(),
-            minor_version: 512,
-            compatible_brands: brands.map(FourCC::from).to_vec(),
-        };
-        let mut out = Vec::with_capacity(64);
-        ftyp.encode(&mut out).expect("a short list of brands is within any limit");
+        let mut out = ftyp();
         self.mdat_at = out.len() as u64;
         out.extend_from_slice(&mdat_head(MDAT_HEAD));
         self.len = out.len() as u64;
@@ -153,6 +166,18 @@ impl Writer for FileWriter {
         let mdat = Bytes::copy_from_slice(&mdat_head(self.len - self.mdat_at));
         Ok(Finish { append: append.into(), patches: vec![(self.mdat_at, mdat)] })
     }
+}
+
+fn ftyp() -> Vec<u8> {
+    let brands: [&[u8; 4]; 3] = [b"isom", b"iso2", b"mp41"];
+    let ftyp = Ftyp {
+        major_brand: b"isom".into(),
+        minor_version: 512,
+        compatible_brands: brands.map(FourCC::from).to_vec(),
+    };
+    let mut out = Vec::with_capacity(64);
+    ftyp.encode(&mut out).expect("a short list of brands is within any limit");
+    out
 }
 
 /// Bytes of the header of an `mdat` with a 64-bit size.
