@@ -106,9 +106,14 @@ impl Vectors {
         self.owners.len()
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.owners.is_empty()
+    }
+
     /// Numbers of each row, when there is one.
     pub fn dimensions(&self) -> Option<usize> {
-        (self.len() > 0).then_some(self.dimensions)
+        (!self.is_empty()).then_some(self.dimensions)
     }
 
     /// Whose the row of an id is.
@@ -360,7 +365,7 @@ mod tests {
                 }
             }
             let look = look_at(at);
-            let counts = |id: u128| id % 3 != 0;
+            let counts = |id: u128| !id.is_multiple_of(3);
             let near = vectors.nearest(&look, distance, limit, |owner| counts(owner.id));
             let mut expected: Vec<_> = model.iter()
                 .map(|(id, row)| (plain_distance(&look, row), *id))

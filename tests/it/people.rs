@@ -132,17 +132,16 @@ fn deleted_person_leaves_no_vector_and_no_picture() {
     let server = with_collection();
     let (a, other) = (server.observe("a", 0.0), server.observe("b", 5.0));
     server.people_ok("DELETE", &person_path(&a["person"]["id"]), &Value::Null);
-    for server in [Server::start_in(server.kill_9(), &[])] {
-        assert_eq!(server.get_with_key(&crop_path(&a["sightingId"])).status, 404);
-        let search = json!({"embedding": observation("", 0.0)["embedding"], "threshold": 0});
-        let found = server.people_ok("POST", &format!("{COLLECTION}/search"), &search);
-        assert_eq!(found["sightings"].as_array().expect("a list").len(), 1);
-        assert_eq!(found["sightings"][0]["id"], other["sightingId"]);
-        let collection = server.people_ok("GET", COLLECTION, &Value::Null);
-        assert_eq!((&collection["people"], &collection["sightings"]), (&json!(1), &json!(1)));
-        server.people_ok("DELETE", COLLECTION, &Value::Null);
-        assert_eq!(server.people_call("GET", COLLECTION, "").status, 404);
-    }
+    let server = Server::start_in(server.kill_9(), &[]);
+    assert_eq!(server.get_with_key(&crop_path(&a["sightingId"])).status, 404);
+    let search = json!({"embedding": observation("", 0.0)["embedding"], "threshold": 0});
+    let found = server.people_ok("POST", &format!("{COLLECTION}/search"), &search);
+    assert_eq!(found["sightings"].as_array().expect("a list").len(), 1);
+    assert_eq!(found["sightings"][0]["id"], other["sightingId"]);
+    let collection = server.people_ok("GET", COLLECTION, &Value::Null);
+    assert_eq!((&collection["people"], &collection["sightings"]), (&json!(1), &json!(1)));
+    server.people_ok("DELETE", COLLECTION, &Value::Null);
+    assert_eq!(server.people_call("GET", COLLECTION, "").status, 404);
 }
 
 #[test]

@@ -265,10 +265,8 @@ impl Disk for MemoryDisk {
 
     fn people(&self, cache_bytes: usize) -> Result<redb::Database, redb::DatabaseError> {
         let bytes = self.shared().map_err(redb::StorageError::from)?.people.clone();
-        let builder = &mut redb::Database::builder();
-        builder
-            .set_cache_size(cache_bytes)
-            .create_with_backend(MemoryDatabase { bytes, disk: Some(self.clone()) })
+        let backend = MemoryDatabase { bytes, disk: Some(self.clone()) };
+        redb::Database::builder().set_cache_size(cache_bytes).create_with_backend(backend)
     }
 
     fn read_catalog(&self) -> io::Result<Option<Vec<u8>>> {
