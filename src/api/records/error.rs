@@ -7,8 +7,8 @@ use http::{HeaderValue, StatusCode, header};
 
 use serde::Serialize;
 
-use super::Call;
 use super::put_record::{no_partition_key, too_large};
+use super::{Call, NoRoom};
 use crate::api::error::ERROR_TYPE;
 use crate::api::{ApiError, ErrorKind};
 use crate::records::iterator::ITERATOR_LIFE;
@@ -232,5 +232,11 @@ impl Call {
 impl From<ApiError> for Failure {
     fn from(error: ApiError) -> Self {
         Self { kind: Kind::FrontDoor(error.kind), message: error.message }
+    }
+}
+
+impl From<NoRoom> for Failure {
+    fn from(_: NoRoom) -> Self {
+        Self::new(Kind::Throttling, "Too many large requests at a time.")
     }
 }

@@ -47,7 +47,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::observe::Operation;
 use super::{AppState, auth};
@@ -75,7 +75,7 @@ const SERVICE: &str = "kinesis";
 /// Bodies up to here are bounded by the number of connections alone.
 const SMALL_BODY_BYTES: usize = 1 << 20;
 
-/// What all requests of this API share.
+/// What all requests of this API share, and those of Rekognition with large pictures.
 pub struct Gate {
     /// Permits for bodies larger than [`SMALL_BODY_BYTES`], held until they are answered.
     large_bodies: Semaphore,
@@ -86,7 +86,27 @@ impl Gate {
     pub fn new(large_bodies: usize) -> Self {
         Self { large_bodies: Semaphore::new(large_bodies) }
     }
+
+    /// Waits for room for the body that a head announces; holds it as long as the permit. None for a
+    /// small one.
+    pub(super) async fn room(
+        &self,
+        headers: &HeaderMap,
+        patience: Duration,
+    ) -> Result<Option<SemaphorePermit<'_>>, NoRoom> {
+        let length = headers.get(header::CONTENT_LENGTH);
+        let length = length.and_then(|text| text.to_str().ok()?.parse().ok()).unwrap_or(usize::MAX);
+        if length <= SMALL_BODY_BYTES {
+            return Ok(None);
+        }
+        let room = tokio::time::timeout(patience, self.large_bodies.acquire()).await;
+        room.ok().and_then(Result::ok).map(Some).ok_or(NoRoom)
+    }
 }
+
+/// Too many large bodies are on their way.
+#[derive(Debug)]
+pub(super) struct NoRoom;
 
 /// A request of a known caller, beside its input. Cheap to clone.
 #[derive(Clone)]
@@ -124,16 +144,8 @@ async fn call(call: Call, operation: &'static str, request: Request) -> Result<R
     let (parts, body) = request.into_parts();
     let presented = auth::presented(&app, &parts)?;
     let limits = &app.config.http;
-    let length = parts.headers.get(header::CONTENT_LENGTH);
-    let length = length.and_then(|text| text.to_str().ok()?.parse().ok()).unwrap_or(usize::MAX);
     let timeout = Duration::from_secs(limits.body_timeout_seconds);
-    let _room = if length > SMALL_BODY_BYTES {
-        let room = tokio::time::timeout(timeout, app.gate.large_bodies.acquire()).await;
-        let busy = || Failure::new(Kind::Throttling, "Too many large requests at a time.");
-        Some(room.map_err(|_| busy())?.map_err(Failure::internal)?)
-    } else {
-        None
-    };
+    let _room = app.gate.room(&parts.headers, timeout).await?;
     let body = super::body::read_whole(body, limits.max_records_bytes, timeout).await?;
     let call = Call { dedupe: dedupe_key(&parts.headers)?, ..call };
     let (app, signed) = (call.app.clone(), body.clone());

@@ -7,6 +7,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use crate::api::error::ERROR_TYPE;
+use crate::api::records::NoRoom;
 use crate::api::{ApiError, ErrorKind};
 use crate::people::PeopleError;
 use crate::processors::ProcessorError;
@@ -59,6 +60,7 @@ kinds! {
     ResourceNotFound "ResourceNotFoundException",
     Serialization "SerializationException",
     ServiceQuotaExceeded "ServiceQuotaExceededException",
+    Throttling "ThrottlingException",
     UnknownOperation "UnknownOperationException",
     Validation "ValidationException",
 }
@@ -147,5 +149,11 @@ impl From<PeopleError> for Failure {
             E::Store(_) | E::Random(_) => return Self::internal(error),
         };
         Self::new(kind, format!("{error}."))
+    }
+}
+
+impl From<NoRoom> for Failure {
+    fn from(_: NoRoom) -> Self {
+        Self::new(Kind::Throttling, "Too many large requests at a time.")
     }
 }

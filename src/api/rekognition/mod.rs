@@ -80,10 +80,11 @@ async fn call(call: Call, operation: &'static str, request: Request) -> Result<R
     let presented = auth::presented(&app, &parts)?;
     let limits = &app.config.http;
     let timeout = Duration::from_secs(limits.body_timeout_seconds);
+    let _room = app.gate.room(&parts.headers, timeout).await?;
     // Two pictures of 5 MiB are 14 in base64: as much as a batch of records.
     let body = super::body::read_whole(body, limits.max_records_bytes, timeout).await?;
-    let signed = body.clone();
-    let verify = move || auth::verify_body(&app, &parts, presented, &signed, SERVICE);
+    let (verifier, signed) = (call.app.clone(), body.clone());
+    let verify = move || auth::verify_body(&verifier, &parts, presented, &signed, SERVICE);
     aside(body.len() > SMALL_BODY_BYTES, verify).await??;
     operations::dispatch(call, operation, body).await
 }
