@@ -324,7 +324,7 @@ async fn crop(
     Path(path): Path<(String, String)>,
     caller: Caller,
 ) -> Result<Response, ApiError> {
-    caller.may_do_all()?;
+    caller.may_read_crop(&path.0, &path.1)?;
     let (collection, id): (CollectionId, SightingId) = in_collection(path)?;
     let crop = asked(app, move |app| app.people.crop(&collection, id)).await?;
     let missing = || ApiError::new(ErrorKind::ResourceNotFound, "There is no such picture.");
