@@ -142,7 +142,7 @@ impl Selected {
 
 impl Clip {
     /// Bytes of the file.
-    pub fn len(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         self.len
     }
 

@@ -111,8 +111,7 @@ fn put_rule(server: &Server, name: &str, rule: &Value) -> Value {
 
 /// A face nobody knows appears before `camera`.
 async fn appears(server: &Server, track: &str) {
-    let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let time = time.expect("after 1970").as_secs_f64();
+    let time = Clock::system().now().as_secs_f64();
     let bounds = json!({ "Height": 0.2, "Width": 0.2, "Left": 0.4, "Top": 0.4 });
     let record = json!({
         "InputInformation": { "KinesisVideo": {

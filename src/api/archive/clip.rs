@@ -94,7 +94,7 @@ fn file_name(stream: &StreamName, start: ProducerTimestamp) -> String {
 }
 
 fn answer(clip: Clip, headers: &HeaderMap, tag: &str) -> Response {
-    let len = clip.len();
+    let len = clip.bytes();
     let asked = headers.get(header::RANGE).and_then(|value| value.to_str().ok());
     // A part of another file than the client has the rest of would be of no use.
     let same = headers.get(header::IF_RANGE).is_none_or(|known| known.as_bytes() == tag.as_bytes());

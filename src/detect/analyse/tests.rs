@@ -74,11 +74,13 @@ fn run(
 }
 
 fn records(outcomes: &[Outcome]) -> Vec<&FindingRecord> {
-    let record = |outcome| match outcome {
-        &Outcome::Record(ref record) => Some(&**record),
-        _ => None,
-    };
-    outcomes.iter().filter_map(record).collect()
+    let mut records = Vec::new();
+    for outcome in outcomes {
+        if let Outcome::Record(record) = outcome {
+            records.push(&**record);
+        }
+    }
+    records
 }
 
 fn events<'a>(records: impl IntoIterator<Item = &'a FindingRecord>) -> Vec<TrackEventType> {

@@ -88,8 +88,6 @@ impl Transform {
     fn of_differences(&self, luma: f32, blue: f32, red: f32) -> Colour {
         let grey = luma * self.luma;
         let green = grey + blue * self.green_of_blue + red * self.green_of_red;
-        // Not `clamp`, which first looks whether its bounds are in order.
-        [grey + red * self.red, green, grey + blue * self.blue]
-            .map(|value| value.max(0.0).min(255.0))
+        [grey + red * self.red, green, grey + blue * self.blue].map(|value| value.clamp(0.0, 255.0))
     }
 }
