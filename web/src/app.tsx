@@ -205,13 +205,17 @@ function StreamView({ stream, route }: { stream: Stream; route: StreamRoute }) {
         />
       ) : (
         <>
-          <Player
-            source={live}
-            newest={stream.newest?.number ?? null}
-            label={`${stream.name}, live`}
-            findings={findings}
-            onSignedOut={onSignedOut}
-          />
+          {stream.newest ? (
+            <Player
+              source={live}
+              newest={stream.newest.number}
+              label={`${stream.name}, live`}
+              findings={findings}
+              onSignedOut={onSignedOut}
+            />
+          ) : (
+            <p class="hint">Nothing has arrived on this stream yet. The picture comes by itself.</p>
+          )}
           <Faces stream={stream.name} news={news} />
         </>
       )}
