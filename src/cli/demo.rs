@@ -1,5 +1,9 @@
 //! `kinora demo`
 
+mod faces;
+mod receiver;
+mod script;
+
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,6 +14,7 @@ use std::time::Duration;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
+use self::faces::Faces;
 use super::Failure;
 use super::produce::stop_on_signals;
 use super::serve::{Running, start_log};
@@ -19,7 +24,7 @@ use crate::client::{self, Client};
 use crate::clock::Clock;
 use crate::config::{Config, Flag, LogFormat, ShardLimits};
 use crate::produce::{FragmentLimits, Manner, Options, Progress, Source, Summary, upload};
-use crate::types::{Millis, StreamName};
+use crate::types::{Millis, ProducerTimestamp, StreamName};
 use crate::wire::token::{Access, Scope};
 
 const STREAM: &str = "demo";
@@ -33,11 +38,13 @@ const PLAYLIST_INTERVAL: Duration = Duration::from_millis(500);
 /// Show it working: a server, a camera, and a link to watch it.
 ///
 /// Starts a server on a fresh temporary directory and uploads a film to the stream "demo", over and
-/// over: two persons who pass a wall, alone and together. Without the film it is a test picture.
+/// over: two persons who pass a wall, alone and together. One of them is enrolled and named, the other
+/// is unknown: an alert tells of that one, and is printed here. Without the film it is a test picture.
 /// Ctrl-C ends both and removes the directory.
 #[derive(Args)]
 pub(super) struct Demo {
-    /// Run for so many seconds, then exit 0 only if video was stored and the live playlist advanced
+    /// Run for so many seconds, then exit 0 only if video was stored, the live playlist advanced, and
+    /// everybody who passed was known or told of as they should be
     #[arg(long, value_name = "N")]
     seconds: Option<u32>,
     /// Address and port; port 0 takes a free one
@@ -77,27 +84,26 @@ impl Demo {
         let server = Running::start(config).await?;
         let outcome = self.film(&server, data, &stop).await;
         let stopped = server.stop().await;
-        let (summary, live) = outcome?;
+        let seen = outcome?;
         stopped?;
-        eprintln!("kinora demo: {summary}");
-        Ok(self.verdict(&summary, &live))
+        eprintln!("kinora demo: {}", seen.summary);
+        Ok(self.verdict(&seen))
     }
 
-    /// Uploads the picture and watches the live playlist meanwhile.
+    /// Uploads the picture, looks for faces in it, and watches the live playlist meanwhile.
     async fn film(
         &self,
         server: &Running,
         data: &Path,
         stop: &CancellationToken,
-    ) -> Result<(Summary, LivePlaylist), Failure> {
+    ) -> Result<Seen, Failure> {
         let clock = Clock::system();
         let credentials = read_credentials(&data.join(CREDENTIALS_FILE), "default")?;
         let access = Access { access_key: credentials.access_key.clone(), scope: Scope::All };
         let expires = clock.now().plus(LINK_LIFE);
         let token = server.app.keys.token_secret().grant(&access, expires);
         let url = server.app.config.own_url();
-        println!("kinora demo: watch it at {url}/#token={token}");
-
+        let link = format!("{url}/#token={token}");
         let client_options = client::Options {
             endpoint: Some(url),
             region: server.app.config.region.clone(),
@@ -106,35 +112,57 @@ impl Demo {
         };
         let client = Client::new(client_options, clock.clone())?;
         let stream: StreamName = STREAM.parse().expect("the constant is a stream's name");
+        let film = (self.scene.as_path(), &stream);
+        let faces = Faces::set_up(&client, &server.app.config, film, clock.clone()).await?;
+        println!("kinora demo: watch it at {link}");
+        if let Err(missing) = &faces {
+            println!("kinora demo: nobody looks for faces: {missing}");
+        }
         let duration = self.seconds.map(|seconds| Duration::from_secs(seconds.into()));
         let fragments = FragmentLimits { target: FRAGMENT, ..FragmentLimits::default() };
-        let options = Options { duration, fragments, ..Options::new(stream) };
+        let options = Options { duration, fragments, ..Options::new(stream.clone()) };
+        let began = ProducerTimestamp::from_millis(clock.now().as_millis());
         let source = open_picture(&self.scene, clock.clone()).await?;
         let manner = if std::io::stderr().is_terminal() { Manner::Terminal } else { Manner::Log };
 
         let ended = CancellationToken::new();
         let watching = tokio::spawn(LivePlaylist::watch(client.clone(), token, ended.clone()));
         let mut progress = Progress::new(manner);
-        let summary = upload(client, source, options, clock, &mut progress, stop).await;
+        let summary = upload(client.clone(), source, options, clock, &mut progress, stop).await;
         ended.cancel();
-        let live = watching.await?;
-        Ok((summary?, live))
+        let (live, summary) = (watching.await?, summary?);
+        let faults = match faces {
+            Ok(faces) if self.seconds.is_some() => faces.judge(&client, &stream, began).await?,
+            _ => Vec::new(),
+        };
+        Ok(Seen { summary, live, faults })
     }
 
     /// Without `--seconds` somebody watched it; with it, the figures decide.
-    fn verdict(&self, summary: &Summary, live: &LivePlaylist) -> ExitCode {
+    fn verdict(&self, seen: &Seen) -> ExitCode {
         if self.seconds.is_none() {
             return ExitCode::SUCCESS;
         }
-        let persisted = summary.fragments().confirmed > 0;
-        if !persisted {
-            eprintln!("kinora demo: FAILED: no fragment was persisted");
+        let mut faults = seen.faults.clone();
+        if seen.summary.fragments().confirmed == 0 {
+            faults.push("no fragment was persisted".to_owned());
         }
-        if !live.advanced() {
-            eprintln!("kinora demo: FAILED: {live}");
+        if !seen.live.advanced() {
+            faults.push(seen.live.to_string());
         }
-        if persisted && live.advanced() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        for fault in &faults {
+            eprintln!("kinora demo: FAILED: {fault}");
+        }
+        if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
+}
+
+/// What there is to judge by.
+struct Seen {
+    summary: Summary,
+    live: LivePlaylist,
+    /// What was not seen in the film as it should be.
+    faults: Vec<String>,
 }
 
 #[cfg(feature = "gstreamer")]

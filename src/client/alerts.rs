@@ -1,12 +1,12 @@
 //! Alerts: rules, where the alerter goes on, and what receivers are shown.
 
 use bytes::Bytes;
-use reqwest::{Method, Url};
+use reqwest::{Method, RequestBuilder, Url};
 
 use super::{CALL_TIMEOUT, Client, Error, refusal};
 use crate::types::{ServerTimestamp, ShardId, StreamName};
 use crate::wire::alerts::{
-    AlerterState, ClipRange, Link, LinkRequest, LinkTarget, NamedRule, RuleList,
+    AlerterState, ClipRange, Link, LinkRequest, LinkTarget, NamedRule, Rule, RuleList,
 };
 use crate::wire::records::data::{GetShardIteratorInput, GetShardIteratorOutput};
 use crate::wire::sigv4::EMPTY_PAYLOAD;
@@ -29,6 +29,23 @@ impl Client {
         let path = (Method::GET, &["alerts", "rules"][..]);
         let answer: RuleList = self.call_native("GET rules", path, None::<&()>).await?;
         Ok(answer.rules)
+    }
+
+    /// Makes or changes a rule.
+    pub async fn put_alert_rule(&self, name: &str, rule: &Rule) -> Result<(), Error> {
+        let path = (Method::PUT, &["alerts", "rules", name][..]);
+        let _: serde_json::Value = self.call_native("PUT rule", path, Some(rule)).await?;
+        Ok(())
+    }
+
+    /// What a link of an alert shows, up to `limit` bytes, without a key; `None` when there is
+    /// nothing (any more).
+    ///
+    /// # Errors
+    /// `AnswerTooLong` for more.
+    pub async fn follow_link(&self, link: &str, limit: usize) -> Result<Option<Bytes>, Error> {
+        let url = Url::parse(link).map_err(|_| Error::Endpoint(link.to_owned()))?;
+        get_bounded("GET link", self.http.get(url), limit).await
     }
 
     /// Where the alerter goes on.
@@ -82,7 +99,7 @@ impl Client {
     /// The picture of a sighting, a JPEG; `None` when there is none (any more).
     pub async fn crop(&self, collection: &str, sighting: &str) -> Result<Option<Bytes>, Error> {
         let url = self.native(&["collections", collection, "sightings", sighting, "crop.jpg"])?;
-        self.get_bounded("GET crop", url, MAX_CROP_BYTES).await
+        get_bounded("GET crop", self.get(url), MAX_CROP_BYTES).await
     }
 
     /// A range of a stream as an MP4 file of up to `limit` bytes; `None` when nothing is stored of it.
@@ -97,7 +114,7 @@ impl Client {
     ) -> Result<Option<Bytes>, Error> {
         let mut url = self.native(&["streams", stream.as_str(), "clip.mp4"])?;
         url.set_query(Some(&format!("end={:.3}&start={:.3}", range.end, range.start)));
-        self.get_bounded("GET clip", url, limit).await
+        get_bounded("GET clip", self.get(url), limit).await
     }
 
     /// When the newest fragment of a stream ends, in seconds on the producer's clock.
@@ -111,26 +128,28 @@ impl Client {
         Ok(begins.as_f64().zip(lasts.as_f64()).map(end))
     }
 
-    async fn get_bounded(
-        &self,
-        operation: &'static str,
-        url: Url,
-        limit: usize,
-    ) -> Result<Option<Bytes>, Error> {
-        let broken = |source| Error::Transport { operation, source };
-        let request = self.signed(Method::GET, url, &[], EMPTY_PAYLOAD).timeout(CALL_TIMEOUT);
-        let mut response = request.send().await.map_err(broken)?;
-        if !response.status().is_success() {
-            let error = refusal(operation, response).await;
-            return if error.is_not_found() { Ok(None) } else { Err(error) };
-        }
-        let mut body = Vec::new();
-        while let Some(bytes) = response.chunk().await.map_err(broken)? {
-            if body.len() + bytes.len() > limit {
-                return Err(Error::AnswerTooLong { operation, limit });
-            }
-            body.extend_from_slice(&bytes);
-        }
-        Ok(Some(body.into()))
+    fn get(&self, url: Url) -> RequestBuilder {
+        self.signed(Method::GET, url, &[], EMPTY_PAYLOAD)
     }
+}
+
+async fn get_bounded(
+    operation: &'static str,
+    request: RequestBuilder,
+    limit: usize,
+) -> Result<Option<Bytes>, Error> {
+    let broken = |source| Error::Transport { operation, source };
+    let mut response = request.timeout(CALL_TIMEOUT).send().await.map_err(broken)?;
+    if !response.status().is_success() {
+        let error = refusal(operation, response).await;
+        return if error.is_not_found() { Ok(None) } else { Err(error) };
+    }
+    let mut body = Vec::new();
+    while let Some(bytes) = response.chunk().await.map_err(broken)? {
+        if body.len() + bytes.len() > limit {
+            return Err(Error::AnswerTooLong { operation, limit });
+        }
+        body.extend_from_slice(&bytes);
+    }
+    Ok(Some(body.into()))
 }

@@ -95,7 +95,8 @@ impl Error {
 
     /// The name is taken, or the stream is being changed.
     pub fn is_in_use(&self) -> bool {
-        matches!(self, Self::Refused { code, .. } if code == "ResourceInUseException")
+        let taken = ["ResourceInUseException", "ResourceAlreadyExistsException"];
+        matches!(self, Self::Refused { code, .. } if taken.contains(&code.as_str()))
     }
 
     /// The same call can succeed later: the network, or a server that is busy or starting.

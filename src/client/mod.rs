@@ -15,6 +15,7 @@ mod people;
 mod processors;
 mod queues;
 mod records;
+mod rekognition;
 
 pub use ack::{Ack, AckError, AckKind, AckParser, MAX_ACK_BYTES};
 pub use alerts::{MAX_CROP_BYTES, Place};
@@ -25,6 +26,7 @@ pub use error::Error;
 pub use file::FileLines;
 pub use media::{Acks, Media, StartSelector};
 pub use records::{NewRecord, NotStored, RecordsPage};
+pub use rekognition::NewStreamProcessor;
 
 use std::time::Duration;
 
@@ -294,7 +296,15 @@ async fn answer<O: DeserializeOwned>(
     operation: &'static str,
     request: reqwest::RequestBuilder,
 ) -> Result<O, Error> {
-    let sent = request.timeout(CALL_TIMEOUT).send().await;
+    answer_within(CALL_TIMEOUT, operation, request).await
+}
+
+async fn answer_within<O: DeserializeOwned>(
+    timeout: Duration,
+    operation: &'static str,
+    request: reqwest::RequestBuilder,
+) -> Result<O, Error> {
+    let sent = request.timeout(timeout).send().await;
     let mut response = sent.map_err(|source| Error::Transport { operation, source })?;
     if !response.status().is_success() {
         return Err(refusal(operation, response).await);

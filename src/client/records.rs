@@ -10,7 +10,9 @@ use crate::wire::records::data::{
     PutRecordsInput, PutRecordsOutput, PutRecordsRequestEntry, Record,
 };
 use crate::wire::records::shards::{ListShardsInput, ListShardsOutput};
-use crate::wire::records::streams::{CreateStreamInput, StreamModeDetails};
+use crate::wire::records::streams::{
+    CreateStreamInput, DescribeStreamSummaryOutput, StreamModeDetails,
+};
 
 /// A record to be put.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +56,15 @@ impl Client {
         };
         let _: serde_json::Value = self.call_records("CreateStream", &request).await?;
         Ok(())
+    }
+
+    /// DescribeStreamSummary: the ARN of a record stream.
+    pub async fn record_stream_arn(&self, stream: &StreamName) -> Result<String, Error> {
+        let operation = "DescribeStreamSummary";
+        let request = serde_json::json!({ "StreamName": stream.as_str() });
+        let answer: DescribeStreamSummaryOutput = self.call_records(operation, &request).await?;
+        let arn = answer.stream_description_summary.and_then(|summary| summary.stream_arn);
+        arn.ok_or(Error::Incomplete { operation, member: "StreamARN" })
     }
 
     /// PutRecords: up to 500 records, each stored or not by itself; the answers are in their order.
