@@ -17,8 +17,11 @@ const GOOD_SCORE: f32 = 0.45;
 const PATIENCE_FRAMES: u64 = 3;
 /// It is asked again for a face that is better by this factor.
 const MUCH_BETTER: f32 = 1.3;
+/// So often a face is asked about that nobody knows, before it is told that a stranger appeared: one
+/// bad look must not make a stranger of somebody.
+const LOOKS_AT_A_STRANGER: u32 = 3;
 /// The most questions per track.
-const MOST_QUESTIONS: u32 = 5;
+const MOST_QUESTIONS: u32 = 6;
 /// After so long, it is told that somebody appeared, also when it is not known who.
 const PATIENCE: Millis = Millis(1500);
 /// Faces narrower than this, in pixels, say too little about who it is.
@@ -61,13 +64,19 @@ pub fn is_due(track: &Track, width: f32) -> bool {
     if questions == 0 {
         return shot.score >= GOOD_SCORE || track.frames >= PATIENCE_FRAMES;
     }
-    shot.score > score * MUCH_BETTER
+    let stranger = !is_known(track) && questions < LOOKS_AT_A_STRANGER;
+    shot.score > score * MUCH_BETTER || stranger
+}
+
+fn is_known(track: &Track) -> bool {
+    track.recognition.answer.as_ref().is_some_and(|answer| answer.person.known)
 }
 
 /// Whether it is time to tell that the track appeared.
 pub fn is_decided(track: &Track) -> bool {
     let waited = track.latest.at.since(track.first) >= PATIENCE;
-    track.is_confirmed() && (track.recognition.answer.is_some() || waited)
+    let asked = track.recognition.questions >= LOOKS_AT_A_STRANGER;
+    track.is_confirmed() && (is_known(track) || asked || waited)
 }
 
 /// The face with what is around it, as a JPEG in base64; none when it cannot be made.
@@ -126,7 +135,8 @@ mod tests {
     #[test]
     fn it_is_asked_again_only_for_a_much_better_face() {
         let mut asked = track(&[0.5, 0.55]);
-        asked.recognition = Recognition { questions: 1, score: 0.5, ..Recognition::default() };
+        asked.recognition =
+            Recognition { questions: LOOKS_AT_A_STRANGER, score: 0.5, ..Recognition::default() };
         assert!(!is_due(&asked, 100.0));
         asked.latest.score = 0.8;
         assert!(is_due(&asked, 100.0));

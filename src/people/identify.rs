@@ -16,8 +16,10 @@ pub const MAX_REFERENCES: usize = 10;
 /// The person that a face within a distance is taken for; none when it is somebody new. Those that
 /// are `excluded` it is not.
 ///
-/// A known person must be the nearest by [`MARGIN`]. Otherwise it is the nearest unknown one: with a
-/// margin between these, one stranger would become more and more of them.
+/// A known person must be nearer than other known ones by [`MARGIN`]. An unknown one keeps a face from
+/// a known one only where that is hardly within the distance, and if it is nearer by the margin:
+/// somebody whom one bad look made a stranger would be one for ever. Otherwise it is the nearest
+/// unknown one: with a margin between these, one stranger would become more and more of them.
 pub fn identify(
     memory: &Memory,
     look: &[f32],
@@ -30,12 +32,13 @@ pub fn identify(
         of_kind.min_by(|a, b| a.distance.total_cmp(&b.distance))
     };
     let clear = nearest(true).filter(|best| {
-        let rivals = people
-            .iter()
-            .filter(|other| other.person != best.person && other.distance < best.distance + MARGIN);
-        rivals
-            .into_iter()
-            .all(|other| other.known && alike(memory, best.person, other.person, within))
+        people.iter().filter(|other| other.person != best.person).all(|other| match other.known {
+            true => {
+                other.distance >= best.distance + MARGIN
+                    || alike(memory, best.person, other.person, within)
+            }
+            false => best.distance <= within - MARGIN || other.distance + MARGIN >= best.distance,
+        })
     });
     clear.or_else(|| nearest(false)).map(|near| near.person)
 }

@@ -69,8 +69,7 @@ impl People {
             let matches = ground.matches(look, distance, new.max_matches, None);
             let known = ground.store.of_track(ground.number, &new.track)?;
             let sighting = match known.map(|id| ground.sighting(id)).transpose()? {
-                Some(before) if before.info.confidence >= new.confidence => before.info.id,
-                Some(before) => ground.see_better(changes, new, &before, distance)?,
+                Some(before) => ground.see_again(changes, new, &before, distance)?,
                 None => ground.see_first(changes, new, distance)?,
             };
             Ok((matches, sighting))
@@ -98,7 +97,8 @@ impl Ground<'_> {
         Ok(id)
     }
 
-    fn see_better(
+    /// Another look at somebody: a surer one counts, and one that tells a known person.
+    fn see_again(
         &self,
         changes: &mut Vec<Change>,
         new: NewSighting,
@@ -109,15 +109,24 @@ impl Ground<'_> {
         let current = self.person(before.person)?;
         let mut seen =
             SeenAs { person: before.person, reference: current.references.contains(&id) };
-        if !current.is_known() && current.sightings == 1 {
-            let excluded = |person| person == before.person || self.is_not(person, id);
-            if let Some(person) = identify(self.memory, new.embedding.as_slice(), within, excluded)
-            {
-                seen = SeenAs { person, reference: self.wants_reference(person) };
-                let mut left = current.clone();
-                left.sightings = 0;
-                self.settle(changes, &left, &BTreeSet::from([id]))?;
-            }
+        let excluded = |person| person == before.person || self.is_not(person, id);
+        let told = match current.is_known() {
+            true => None,
+            false => identify(self.memory, new.embedding.as_slice(), within, excluded),
+        };
+        let told = told.filter(|&person| {
+            current.sightings == 1
+                || self.memory.persons.get(&person).is_some_and(|one| one.is_known())
+        });
+        if told.is_none() && before.info.confidence >= new.confidence {
+            return Ok(id);
+        }
+        if let Some(person) = told {
+            seen = SeenAs { person, reference: self.wants_reference(person) };
+            let mut left = current.clone();
+            left.sightings -= 1;
+            left.references.remove(&id);
+            self.settle(changes, &left, &BTreeSet::from([id]))?;
         }
         keep(changes, id, new, seen, before.info.crop);
         Ok(id)
