@@ -15,7 +15,7 @@ use super::emit::{
     Origin, Sight, closing_record, event, face_id, percent, record, relative, wire_box,
 };
 use super::frame::{DecodedFrame, FramePlace};
-use super::recognise::{crop, is_decided, is_due, score};
+use super::recognise::{crop, is_decided, is_due, score, wholeness};
 use super::select::{MotionGate, within};
 use super::track::{Shot, Track, TrackKey, Tracker};
 
@@ -274,7 +274,8 @@ fn shot(sight: &Sight, place: &FramePlace) -> Shot {
         at: place.time,
         bounds: sight.bounds,
         confidence: sight.face.confidence,
-        score: score(sight.face.bounds.width(), sight.quality.sharpness, frontality),
+        score: score(sight.face.bounds.width(), sight.quality.sharpness, frontality)
+            * wholeness(&sight.bounds),
     }
 }
 

@@ -54,6 +54,14 @@ pub fn score(width: f32, sharpness: f32, frontality: f32) -> f32 {
     size * (0.5 + sharpness.clamp(0.0, 100.0) / 200.0) * frontality.clamp(0.0, 1.0)
 }
 
+/// How much of a face is to be seen that the picture's edge cuts, as a factor of its score: half a
+/// face says far less than half about who it is. The bounds are in parts of the picture.
+pub fn wholeness(bounds: &BoundingBox) -> f32 {
+    let within = |from: f32, to: f32| (to.min(1.0) - from.max(0.0)) / (to - from);
+    let seen = within(bounds.left, bounds.right) * within(bounds.top, bounds.bottom);
+    if seen.is_finite() { seen.clamp(0.0, 1.0).powi(4) } else { 0.0 }
+}
+
 /// Whether it is time to ask who the track is, by its latest face of so many pixels.
 pub fn is_due(track: &Track, width: f32) -> bool {
     let Recognition { questions, score, .. } = track.recognition;
@@ -142,6 +150,16 @@ mod tests {
         assert!(is_due(&asked, 100.0));
         asked.recognition.questions = MOST_QUESTIONS;
         assert!(!is_due(&asked, 100.0));
+    }
+
+    #[test]
+    fn a_face_that_the_edge_cuts_waits_until_it_is_whole() {
+        let whole = BoundingBox { left: 0.1, top: 0.2, right: 0.2, bottom: 0.4 };
+        assert_eq!(wholeness(&whole), 1.0);
+        let cut = BoundingBox { left: -0.03, right: 0.07, ..whole };
+        assert!(wholeness(&cut) * score(120.0, 80.0, 1.0) < GOOD_SCORE);
+        let nowhere = BoundingBox { left: 1.1, right: 1.2, ..whole };
+        assert_eq!(wholeness(&nowhere), 0.0);
     }
 
     #[test]
