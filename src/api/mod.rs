@@ -12,6 +12,7 @@ pub mod archive;
 mod auth;
 mod body;
 mod error;
+pub mod events;
 mod impatient;
 mod keeping;
 pub mod keys;
@@ -83,6 +84,8 @@ pub struct App {
     pub processors: Processors,
     /// What looks at single pictures.
     pub pictures: rekognition::Pictures,
+    /// Tells those who listen what happens.
+    pub events: events::Hub,
     /// What bounds the requests of record streams.
     pub gate: records::Gate,
     /// Makes segments for players, and keeps the newest.
@@ -133,7 +136,7 @@ pub fn router(app: AppState) -> Router {
         .with_state(app)
 }
 
-fn areas() -> [Routes; 10] {
+fn areas() -> [Routes; 11] {
     [
         video::routes(),
         media::routes(),
@@ -142,6 +145,7 @@ fn areas() -> [Routes; 10] {
         keeping::routes(),
         links::routes(),
         alerts::routes(),
+        events::routes(),
         records::routes(),
         people::routes(),
         processors::routes(),

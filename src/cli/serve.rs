@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use super::Failure;
+use crate::api::events::Hub;
 use crate::api::keys::{CREDENTIALS_FILE, KeyRing};
 use crate::api::media::{Files, Readers};
 use crate::api::records::Gate;
@@ -242,6 +243,7 @@ fn open(config: Config, disk: Arc<dyn Disk>) -> Result<AppState, Failure> {
         people,
         processors,
         pictures,
+        events: Hub::default(),
         clock,
         keys,
         metrics: Metrics::default(),

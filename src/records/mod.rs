@@ -13,6 +13,7 @@
 //! - [`iterator`], [`limits`], [`dedupe`]: a reader's place, rates, names of records; pure
 //! - `streams`, `consumers`, `reshard`: what streams, consumers and shards exist
 //! - `live`: what is in memory of a stream; `put`: writing it; `read`: reading a shard
+//! - `tail`: following a whole stream
 //! - `subscribe`: pushing to consumers; `backlog`: what readers have not read yet
 //! - [`queue`]: competing consumers over a stream, with dead letters
 //!
@@ -34,6 +35,7 @@ pub mod sequence;
 pub mod shard;
 mod streams;
 mod subscribe;
+mod tail;
 
 #[cfg(test)]
 mod tests;
@@ -52,6 +54,7 @@ pub use streams::{
     ShardPage, StreamPage,
 };
 pub use subscribe::{Push, Subscription, SubscriptionEnd};
+pub use tail::Tail;
 
 use std::sync::Arc;
 

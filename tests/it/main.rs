@@ -14,6 +14,7 @@ mod crash;
 #[cfg(all(feature = "gstreamer", feature = "onnx"))]
 mod detect;
 mod disk_failure;
+mod events;
 mod files;
 mod full_disk;
 mod get_media;

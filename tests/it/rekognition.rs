@@ -22,7 +22,7 @@ impl Server {
         self.target(&target, REKOGNITION, input)
     }
 
-    fn target(&self, target: &str, scope: Target<'_>, input: Value) -> (u16, Value) {
+    pub fn target(&self, target: &str, scope: Target<'_>, input: Value) -> (u16, Value) {
         let headers =
             [("content-type", JSON), ("host", self.authority()), ("x-amz-target", target)];
         let answer = self.kds_send("/", &headers, scope, input.to_string().as_bytes());
@@ -31,7 +31,7 @@ impl Server {
     }
 
     /// Calls an operation that succeeds.
-    fn rekognition_ok(&self, operation: &str, input: Value) -> Value {
+    pub fn rekognition_ok(&self, operation: &str, input: Value) -> Value {
         let (status, body) = self.rekognition(operation, input);
         assert_eq!(status, 200, "{operation}: {body}");
         body
@@ -71,7 +71,7 @@ impl Server {
 }
 
 /// What `door` is created with, over a video stream.
-fn door(video: &str) -> Value {
+pub fn door(video: &str) -> Value {
     let region = json!({"BoundingBox": {"Left": 0.25, "Top": 0.0, "Width": 0.5, "Height": 1.0}});
     json!({
         "Name": "door",
@@ -85,7 +85,7 @@ fn door(video: &str) -> Value {
 }
 
 /// A server with a video stream, whose ARN is told, and a record stream for findings.
-fn with_streams() -> (Server, String) {
+pub fn with_streams() -> (Server, String) {
     let server = Server::start();
     let created = server.call("/createStream", r#"{"StreamName": "front"}"#);
     let created: Value = serde_json::from_slice(&created.body).expect("JSON");
