@@ -89,7 +89,7 @@ impl Decoder {
         let (caps, elements) = format(track)?;
         let description = format!(
             "appsrc name=source format=time block=true max-buffers={MAX_WAITING_FRAMES} \
-             max-bytes={MAX_WAITING_BYTES} ! {elements} ! identity name=chosen ! \
+             max-bytes={MAX_WAITING_BYTES} ! {elements} ! identity name=chosen drop-buffer-flags=gap+corrupted ! \
              videoconvert n-threads=1 ! video/x-raw,format=RGB ! \
              appsink name=sink sync=false max-buffers=1"
         );
@@ -103,7 +103,7 @@ impl Decoder {
         source.set_caps(Some(&caps));
         source.set_stream_type(AppStreamType::Stream);
         let waiting = Arc::new(Waiting::default());
-        drop_unwanted(&named("chosen")?, &waiting);
+        mark_unwanted(&named("chosen")?, &waiting);
         sink.set_callbacks(deliver(&waiting, taker));
         let decoder = Self { pipeline, source, waiting, fed: 0 };
         if decoder.pipeline.set_state(gst::State::Playing).is_err() {
@@ -192,19 +192,19 @@ fn format(track: &Track) -> Result<(gst::Caps, &'static str), DecodeError> {
     Ok((caps.build(), elements))
 }
 
-/// Frames that are not wanted are not turned into colours.
-fn drop_unwanted(element: &gst::Element, waiting: &Arc<Waiting>) {
+/// Frames that are not wanted are not turned into colours: they get the mark of a gap, which no
+/// decoder gives, and the element drops what has it. A probe that drops them itself makes older
+/// versions of GStreamer complain of each, as nothing is left for them to free.
+fn mark_unwanted(element: &gst::Element, waiting: &Arc<Waiting>) {
     let waiting = Arc::clone(waiting);
     let Some(pad) = element.static_pad("sink") else { return };
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        let Some(buffer) = info.buffer() else { return gst::PadProbeReturn::Ok };
-        let corrupt = buffer.flags().contains(gst::BufferFlags::CORRUPTED);
-        if waiting.is_wanted(buffer.pts()) && !corrupt {
-            return gst::PadProbeReturn::Ok;
+        if let Some(gst::PadProbeData::Buffer(buffer)) = &mut info.data
+            && !waiting.is_wanted(buffer.pts())
+        {
+            buffer.make_mut().set_flags(gst::BufferFlags::GAP);
         }
-        // Taken out, it is the probe's to free.
-        info.data.take();
-        gst::PadProbeReturn::Handled
+        gst::PadProbeReturn::Ok
     });
 }
 

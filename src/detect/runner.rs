@@ -18,7 +18,7 @@ use super::pipeline::{Job, RunError, Shared, State, run};
 use super::read::Start;
 use crate::client::{Backoff, Client, StartSelector};
 use crate::clock::Clock;
-use crate::types::ProducerTimestamp;
+use crate::types::{FragmentNumber, ProducerTimestamp};
 use crate::wire::processors::{Processor, Report, Start as WireStart, Status};
 
 /// How often processors are asked for and reported on.
@@ -272,7 +272,10 @@ fn start(processor: &Processor, checkpoint: Option<String>) -> StartSelector {
         return StartSelector::AfterFragment(number);
     }
     match &processor.start {
-        Some(WireStart::FragmentNumber(number)) => StartSelector::AfterFragment(number.clone()),
+        // The stream is asked for what comes after a number, and this fragment is the first one.
+        Some(WireStart::FragmentNumber(number)) => StartSelector::AfterFragment(
+            number.parse().map_or(number.clone(), |at: FragmentNumber| at.before().to_string()),
+        ),
         Some(WireStart::ProducerTimestamp(seconds)) => {
             let time = ProducerTimestamp::from_secs_f64(*seconds);
             StartSelector::ProducerTimestamp(time.unwrap_or_default())

@@ -44,8 +44,11 @@ pub struct Processor {
     pub generation: u64,
     /// Where the present run began; at what came then where there is none.
     pub start: Option<Start>,
-    /// The present run ends after so many seconds of the stream.
+    /// The present run ends so many seconds after it was asked for.
     pub stop_after_seconds: Option<u64>,
+    /// When the present run was asked for, in milliseconds since the Unix epoch.
+    #[serde(with = "as_millis")]
+    pub begun: ServerTimestamp,
     /// The last fragment of which everything was delivered.
     pub checkpoint: Option<String>,
     /// When it was created, in milliseconds since the Unix epoch.
@@ -186,6 +189,7 @@ impl Processor {
             generation: 0,
             start: None,
             stop_after_seconds: None,
+            begun: now,
             checkpoint: None,
             created: now,
             updated: now,
@@ -207,6 +211,7 @@ impl Processor {
         self.generation += 1;
         self.start = start;
         self.stop_after_seconds = stop_after_seconds;
+        self.begun = now;
         self.updated = now;
     }
 
@@ -224,12 +229,22 @@ impl Processor {
         }
     }
 
-    /// Lets silence end what is to stop.
+    /// Asks a run to end whose time is over, and lets silence end what is to stop.
     pub(super) fn settle(&mut self, reported: Option<ServerTimestamp>, now: ServerTimestamp) {
+        if let Some(end) = self.time_is_over().filter(|end| now >= *end) {
+            self.end(end);
+        }
         let heard = reported.map_or(self.updated, |reported| reported.max(self.updated));
         if self.status == Status::Stopping && now.since(heard) >= SILENCE {
             self.status = Status::Stopped;
         }
+    }
+
+    /// When a run that is wanted is to end by itself.
+    fn time_is_over(&self) -> Option<ServerTimestamp> {
+        let seconds = self.stop_after_seconds.filter(|_| self.status.is_wanted())?;
+        let millis = i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX);
+        Some(ServerTimestamp::from_millis(self.begun.as_millis().saturating_add(millis)))
     }
 
     /// Takes back what is not a setting.

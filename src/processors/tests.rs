@@ -95,6 +95,22 @@ fn processor_whose_runner_is_gone_is_stopped_after_ten_seconds() {
 }
 
 #[test]
+fn run_ends_by_itself_after_the_seconds_it_was_given() {
+    let bench = Bench::new();
+    let processors = bench.open();
+    processors.create(door()).expect("created");
+    processors.start("door", None, Some(60)).expect("started");
+    bench.clock.advance(Millis(59_000));
+    assert_eq!(processors.report("door", running(1)), Ok(true));
+    bench.clock.advance(Millis(1_000));
+    assert_eq!(processors.report("door", running(1)), Ok(false));
+    assert_eq!(status(&processors), Status::Stopping);
+    let stopped = Report { outcome: Outcome::Stopped, ..running(1) };
+    assert_eq!(processors.report("door", stopped), Ok(false));
+    assert_eq!(status(&processors), Status::Stopped);
+}
+
+#[test]
 fn report_of_an_earlier_start_changes_nothing() {
     let bench = Bench::new();
     let processors = bench.open();

@@ -54,6 +54,18 @@ impl FragmentNumber {
         ServerTimestamp::from_millis(i64::try_from(self.server_ms).unwrap_or(i64::MAX))
     }
 
+    /// The number just below, whether a fragment has it or not; itself when it is the least.
+    #[must_use]
+    pub const fn before(self) -> Self {
+        let Self { counter, server_ms, random } = self;
+        match (counter, server_ms, random) {
+            (0, 0, 0) => self,
+            (_, 0, 0) => Self { counter: counter - 1, server_ms: u64::MAX, random: RANDOM_MASK },
+            (_, _, 0) => Self { counter, server_ms: server_ms - 1, random: RANDOM_MASK },
+            _ => Self { counter, server_ms, random: random - 1 },
+        }
+    }
+
     /// 20 bytes, big-endian, that sort like the number.
     pub fn to_bytes(self) -> [u8; 20] {
         let mut bytes = [0; 20];

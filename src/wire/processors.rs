@@ -43,7 +43,7 @@ pub struct Processor {
     pub regions: Vec<Region>,
     /// Where the present run began; at the newest fragment where there is none.
     pub start: Option<Start>,
-    /// The present run ends after so many seconds of the stream.
+    /// The present run ends so many seconds after it was asked for.
     pub stop_after_seconds: Option<u64>,
     /// Grows with each start: a report of an earlier run is none of this one.
     pub generation: u64,

@@ -37,7 +37,7 @@ impl Server {
     }
 
     /// Calls an operation in JSON that succeeds.
-    fn kds_ok(&self, operation: &str, input: Value) -> Value {
+    pub fn kds_ok(&self, operation: &str, input: Value) -> Value {
         let (status, body) = self.kds(operation, input);
         assert_eq!(status, 200, "{operation}: {body}");
         body

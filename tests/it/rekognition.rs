@@ -46,7 +46,7 @@ impl Server {
     }
 
     /// Calls the native API with a body.
-    fn native(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
+    pub fn native(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
         let body = body.to_string();
         let pair = format!("{}:{}", self.credentials.access_key, self.credentials.secret);
         let (host, basic) = (self.authority(), STANDARD.encode(pair));
