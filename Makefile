@@ -9,7 +9,7 @@ kinora := $(or $(CARGO_TARGET_DIR),target)/debug/kinora
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-demo: setup web models scene ## Start a server with a test camera and print the console's address (SECONDS=30: run so long, check, end)
+demo: setup web models scene ## Start a server with a test camera and print the console's address (SECONDS=60: run so long, check, end)
 	@cargo build --quiet
 	@$(kinora) demo $(if $(SECONDS),--seconds $(SECONDS))
 

@@ -67,8 +67,7 @@ impl Listener {
 
 /// A face nobody knows appears before a camera.
 fn finding(stream: &str, track: &str) -> Value {
-    let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let time = time.expect("after 1970").as_secs_f64();
+    let time = kinora::clock::Clock::system().now().as_secs_f64();
     json!({
         "InputInformation": { "KinesisVideo": {
             "StreamArn": "arn", "FragmentNumber": "1", "ServerTimestamp": time,
