@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 
 use crate::support::{Random, Server};
 
-/// Rounds of kill and restart, where `KINORA_KILLS` does not say how many.
+/// Rounds of kill and restart on one data directory, where `KINORA_KILLS` does not say how many. What
+/// killed receivers had is theirs for minutes, and a queue bounds how much that may be.
 const ROUNDS: u64 = 8;
 const PRODUCERS: u64 = 2;
 const RECEIVERS: u64 = 4;
@@ -46,8 +47,15 @@ struct Client {
 #[test]
 fn queue_keeps_its_word_over_kill_9() {
     let rounds = std::env::var("KINORA_KILLS").ok().and_then(|text| text.parse().ok());
-    let rounds = rounds.unwrap_or(ROUNDS);
-    let seed = u64::from(std::process::id());
+    let mut left = rounds.unwrap_or(ROUNDS);
+    while left > 0 {
+        let rounds = left.min(ROUNDS);
+        keeps_its_word(rounds, u64::from(std::process::id()) + left);
+        left -= rounds;
+    }
+}
+
+fn keeps_its_word(rounds: u64, seed: u64) {
     let mut data = tempfile::tempdir().expect("a directory");
     let (said, next) = (Arc::new(Mutex::new(Said::default())), Arc::new(AtomicU64::new(0)));
     let mut queue = String::new();
