@@ -81,8 +81,7 @@ pub(super) fn convert(file: &[u8]) -> Result<Graph, ConvertError> {
     let value = conversion.graph.op("Transpose", &[&value], transposed);
     let value = conversion.graph.op("Flatten", &[&value], vec![("axis", Attribute::Int(1))]);
     let value = conversion.dense(&value, &DENSE.weight, &DENSE.bias)?;
-    let slopes = conversion.tensor(&DENSE.slopes, &[256])?;
-    let value = conversion.graph.op("PRelu", &[&value, &slopes], Vec::new());
+    let value = conversion.activation(&value, &DENSE, &[256])?;
     for (name, weight, bias, numbers) in &HEADS {
         let mut output = conversion.dense(&value, weight, bias)?;
         if *name == "face" {
@@ -106,8 +105,7 @@ impl Conversion<'_> {
         let window = layer.weight.shape[2..].iter().map(|length| as_dim(*length)).collect();
         let window = vec![("kernel_shape", Attribute::Ints(window))];
         let value = self.graph.op("Conv", &[input, &weight, &bias], window);
-        let slopes = self.tensor(&layer.slopes, &[layer.slopes.shape[0], 1, 1])?;
-        let value = self.graph.op("PRelu", &[&value, &slopes], Vec::new());
+        let value = self.activation(&value, layer, &[layer.slopes.shape[0], 1, 1])?;
         let Some(window) = layer.pool else { return Ok(value) };
         // A window that hangs over the edge counts.
         let attributes = vec![
@@ -116,6 +114,19 @@ impl Conversion<'_> {
             ("ceil_mode", Attribute::Int(1)),
         ];
         Ok(self.graph.op("MaxPool", &[&value], attributes))
+    }
+
+    /// What is below zero times a slope of its channel ("PReLU"). No slope of this file is above 1,
+    /// so that is the greater one of both, which engines compute in two passes instead of three.
+    fn activation(
+        &mut self,
+        input: &Value,
+        layer: &Layer,
+        shape: &[usize],
+    ) -> Result<Value, ConvertError> {
+        let slopes = self.tensor(&layer.slopes, shape)?;
+        let sloped = self.graph.op("Mul", &[input, &slopes], Vec::new());
+        Ok(self.graph.op("Max", &[input, &sloped], Vec::new()))
     }
 
     fn dense(
