@@ -108,8 +108,10 @@ async fn put_rule(
     check_name(&name)?;
     rule.check()?;
     let mails = rule.targets.iter().any(|target| matches!(target, Target::Email { .. }));
-    if mails {
-        return Err(ApiError::invalid("targets: no mail server is configured, use a webhook."));
+    if mails && !app.config.alerts.smtp.is_set() {
+        return Err(ApiError::invalid(
+            "targets: mails need alerts.smtp.host and alerts.smtp.from in the server's settings.",
+        ));
     }
     blocking(move || store_rule(&app, name, rule)).await.map(Json)
 }

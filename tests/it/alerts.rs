@@ -15,12 +15,12 @@ use crate::support::{Server, TARGET};
 
 const SECRET: &str = "a secret of the receiver";
 /// How long a test waits for an alert that must come.
-const PATIENCE: Duration = Duration::from_secs(40);
+pub const PATIENCE: Duration = Duration::from_secs(40);
 
 /// One request as a receiver got it.
-struct Post {
+pub struct Post {
     head: String,
-    body: Vec<u8>,
+    pub body: Vec<u8>,
     at: Instant,
 }
 
@@ -29,13 +29,13 @@ impl Post {
         serde_json::from_slice(&self.body).expect("JSON")
     }
 
-    fn header(&self, name: &str) -> &str {
+    pub fn header(&self, name: &str) -> &str {
         let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
         lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value).expect(name)
     }
 
     /// Whether the signature is that of the whole body at the time that it names.
-    fn is_signed(&self) -> bool {
+    pub fn is_signed(&self) -> bool {
         let given = self.header("x-kinora-signature");
         let time = given.strip_prefix("t=").and_then(|rest| rest.split_once(','));
         let seconds = time.and_then(|(time, _)| time.parse().ok()).expect("a time");
@@ -44,7 +44,7 @@ impl Post {
 }
 
 /// A receiver of webhooks that answers each with `status`.
-fn receiver(address: &str, status: u16) -> (SocketAddr, Receiver<Post>) {
+pub fn receiver(address: &str, status: u16) -> (SocketAddr, Receiver<Post>) {
     let listener = TcpListener::bind(address).expect("a free port");
     let address = listener.local_addr().expect("it listens");
     let (sender, posts) = channel();
@@ -93,7 +93,7 @@ const SETTINGS: [(&str, &str); 2] =
     [("KINORA_ALERTS_STREAMS", "findings"), ("KINORA_ALERTS_RETRY_SECONDS", "1")];
 
 /// A server with a record stream for findings.
-async fn server(settings: &[(&str, &str)]) -> Server {
+pub async fn server(settings: &[(&str, &str)]) -> Server {
     let settings: Vec<_> = SETTINGS.iter().chain(settings).copied().collect();
     let server = Server::start_configured(&settings);
     let made = server.kinesis().create_stream().stream_name("findings").shard_count(1);
@@ -101,17 +101,21 @@ async fn server(settings: &[(&str, &str)]) -> Server {
     server
 }
 
-fn webhook(address: SocketAddr) -> Value {
+pub fn webhook(address: SocketAddr) -> Value {
     json!({ "type": "webhook", "url": format!("http://{address}/hook"), "secret": SECRET })
 }
 
-fn put_rule(server: &Server, name: &str, rule: &Value) -> Value {
+pub fn put_rule(server: &Server, name: &str, rule: &Value) -> Value {
     answer(server, "PUT", &format!("/v1/alerts/rules/{name}"), "", &rule.to_string())
 }
 
-/// A face nobody knows appears before `camera`.
+/// A face nobody knows appears before `camera` now.
 async fn appears(server: &Server, track: &str) {
-    let time = Clock::system().now().as_secs_f64();
+    appears_at(server, track, Clock::system().now().as_secs_f64(), &Value::Null).await;
+}
+
+/// The same, at a time of the stream's media, with a sighting of the collection `staff`.
+pub async fn appears_at(server: &Server, track: &str, time: f64, sighting: &Value) {
     let bounds = json!({ "Height": 0.2, "Width": 0.2, "Left": 0.4, "Top": 0.4 });
     let record = json!({
         "InputInformation": { "KinesisVideo": {
@@ -127,7 +131,7 @@ async fn appears(server: &Server, track: &str) {
                 "Type": "appeared", "TrackId": track, "ResultId": track, "Stream": "camera",
                 "Time": time, "First": time, "Last": time, "Frames": 3,
                 "PersonId": "u1", "PersonName": null, "Known": false, "Similarity": null,
-                "SightingId": null, "FaceId": null, "BoundingBox": bounds, "Confidence": 99.0,
+                "SightingId": sighting, "FaceId": null, "BoundingBox": bounds, "Confidence": 99.0,
             }],
         },
     });
@@ -136,7 +140,7 @@ async fn appears(server: &Server, track: &str) {
     put.data(data).send().await.expect("put");
 }
 
-fn next(posts: &Receiver<Post>) -> Post {
+pub fn next(posts: &Receiver<Post>) -> Post {
     posts.recv_timeout(PATIENCE).expect("an alert")
 }
 
@@ -241,7 +245,11 @@ async fn rules_are_kept_listed_refused_and_deleted() {
     let mail =
         json!({ "when": { "type": "face" }, "targets": [{ "type": "email", "to": ["a@b"] }] });
     let refused = ask(&server, "PUT", "/v1/alerts/rules/door", "", &mail.to_string());
-    assert!(refused.status == 400 && refused.text().contains("mail server"), "{}", refused.text());
+    assert!(
+        refused.status == 400 && refused.text().contains("alerts.smtp.host"),
+        "{}",
+        refused.text()
+    );
     assert_eq!(answer(&server, "GET", "/v1/alerts", "", ""), json!({ "alerts": [] }));
 
     let made = put_rule(&server, "door", &json!({ "when": { "type": "face" } }));

@@ -1,5 +1,7 @@
 //! The server from outside: one module per subject, over real sockets.
 
+mod alert_clips;
+mod alert_mails;
 mod alerts;
 mod auth;
 mod bad_input;
