@@ -38,7 +38,7 @@ const WAIT: u8 = 10;
 /// The longest wait between two attempts.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// The longest one attempt may take, a clip that is waited for included.
-const ATTEMPT: Duration = Duration::from_secs(240);
+const ATTEMPT: Duration = Duration::from_secs(400);
 /// Alerts whose receivers are remembered.
 const MAX_REMEMBERED: usize = 10_000;
 

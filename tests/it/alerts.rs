@@ -25,7 +25,7 @@ pub struct Post {
 }
 
 impl Post {
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).expect("JSON")
     }
 
@@ -89,7 +89,7 @@ fn nobody() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port")
 }
 
-const SETTINGS: [(&str, &str); 2] =
+pub const SETTINGS: [(&str, &str); 2] =
     [("KINORA_ALERTS_STREAMS", "findings"), ("KINORA_ALERTS_RETRY_SECONDS", "1")];
 
 /// A server with a record stream for findings.
@@ -116,8 +116,26 @@ async fn appears(server: &Server, track: &str) {
 
 /// The same, at a time of the stream's media, with a sighting of the collection `staff`.
 pub async fn appears_at(server: &Server, track: &str, time: f64, sighting: &Value) {
+    put(server, &[finding("camera", track, time, sighting)]).await;
+}
+
+/// Puts findings as a stream processor does.
+pub async fn put(server: &Server, findings: &[Value]) {
+    use aws_sdk_kinesis::{primitives::Blob, types::PutRecordsRequestEntry};
+    let record = |finding: &Value| {
+        let data = Blob::new(finding.to_string());
+        PutRecordsRequestEntry::builder().partition_key("p").data(data).build().expect("complete")
+    };
+    let records = findings.iter().map(record).collect();
+    let put = server.kinesis().put_records().stream_name("findings").set_records(Some(records));
+    let put = put.send().await.expect("put");
+    assert_eq!(put.failed_record_count(), Some(0), "{put:?}");
+}
+
+/// What a stream processor says of a face that appears.
+pub fn finding(stream: &str, track: &str, time: f64, sighting: &Value) -> Value {
     let bounds = json!({ "Height": 0.2, "Width": 0.2, "Left": 0.4, "Top": 0.4 });
-    let record = json!({
+    json!({
         "InputInformation": { "KinesisVideo": {
             "StreamArn": "arn", "FragmentNumber": "1", "ServerTimestamp": time,
             "ProducerTimestamp": time, "FrameOffsetInSeconds": 0.0,
@@ -125,19 +143,16 @@ pub async fn appears_at(server: &Server, track: &str, time: f64, sighting: &Valu
         "StreamProcessorInformation": { "Status": "RUNNING" },
         "FaceSearchResponse": [],
         "Kinora": {
-            "Version": 1, "Processor": "p", "Collection": "staff", "Stream": "camera",
+            "Version": 1, "Processor": "p", "Collection": "staff", "Stream": stream,
             "ResultId": track, "FrameTimestamp": time,
             "Events": [{
-                "Type": "appeared", "TrackId": track, "ResultId": track, "Stream": "camera",
+                "Type": "appeared", "TrackId": track, "ResultId": track, "Stream": stream,
                 "Time": time, "First": time, "Last": time, "Frames": 3,
                 "PersonId": "u1", "PersonName": null, "Known": false, "Similarity": null,
                 "SightingId": sighting, "FaceId": null, "BoundingBox": bounds, "Confidence": 99.0,
             }],
         },
-    });
-    let data = aws_sdk_kinesis::primitives::Blob::new(record.to_string());
-    let put = server.kinesis().put_record().stream_name("findings").partition_key("camera");
-    put.data(data).send().await.expect("put");
+    })
 }
 
 pub fn next(posts: &Receiver<Post>) -> Post {

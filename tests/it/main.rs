@@ -2,6 +2,7 @@
 
 mod alert_clips;
 mod alert_mails;
+mod alert_memory;
 mod alerts;
 mod auth;
 mod bad_input;
