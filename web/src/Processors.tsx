@@ -39,7 +39,12 @@ export function Processors({ stream }: { stream?: string }) {
             <span class={one.status === "RUNNING" ? "dot running" : "dot"} aria-hidden="true" />
             <span class="name">
               <strong>{one.name}</strong>
-              {!stream && <a href={liveRoute(one.stream)}>{one.stream}</a>}
+              {!stream && (
+                <>
+                  {" "}
+                  looks at <a href={liveRoute(one.stream)}>{one.stream}</a>
+                </>
+              )}
               <small>{describe(one)}</small>
             </span>
             <Act processor={one} onAct={(what) => void act(one, what)} />
