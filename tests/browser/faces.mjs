@@ -123,8 +123,12 @@ async function people(page, portrait) {
   await until("the first person is shown", async () => page.url() === first);
   await countIs(sightings, 2);
 
-  await sightings.first().getByRole("button", { name: "Not this person" }).click();
+  const denied = () => sightings.first().getByRole("button", { name: "Not this person" }).click();
+  await denied();
   await countIs(sightings, 1);
+  await denied();
+  await until("whoever it is instead is shown", async () => page.url() !== first);
+  await page.getByRole("heading", { name: "Unknown" }).waitFor();
 
   page.once("dialog", (dialog) => dialog.accept());
   await page.getByRole("button", { name: "Delete" }).click();

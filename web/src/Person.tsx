@@ -37,7 +37,7 @@ export function Somebody({ collection, id }: { collection: string; id: string })
     POLL_MS,
   );
   const [failed, setFailed] = useState<ApiError | null>(null);
-  const act = async (what: Promise<void>) => {
+  const act = async (what: Promise<unknown>) => {
     try {
       await what;
       setFailed(null);
@@ -52,11 +52,17 @@ export function Somebody({ collection, id }: { collection: string; id: string })
     if (!person.problem) return <p aria-busy="true">Loading …</p>;
     return <Problem problem={person.problem} />;
   }
-  const deny = (sighting: string) => act(denySighting(collection, id, sighting, credentials));
-  const split = async (chosen: string[]) => {
+  const deny = async (sighting: string) => {
+    const other = denySighting(collection, id, sighting, credentials);
+    // Nothing is left of somebody unknown who was seen only then.
+    if (value.known || value.sightings > 1) return act(other);
+    return leave(other);
+  };
+  const split = (chosen: string[]) => leave(splitPerson(collection, id, chosen, credentials));
+  /** Goes on with somebody else. */
+  const leave = async (to: Promise<Person>) => {
     try {
-      const other = await splitPerson(collection, id, chosen, credentials);
-      location.hash = peopleRoute(collection, other.id);
+      location.hash = peopleRoute(collection, (await to).id);
     } catch (error) {
       setFailed(error as ApiError);
     }
@@ -88,7 +94,7 @@ export function Somebody({ collection, id }: { collection: string; id: string })
       </article>
       <Sightings
         collection={collection}
-        person={id}
+        person={value}
         list={sightings.value}
         onDeny={(sighting) => void deny(sighting)}
         onSplit={(chosen) => void split(chosen)}

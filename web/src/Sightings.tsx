@@ -1,12 +1,12 @@
 import { useState } from "preact/hooks";
 import { Crop } from "./Crop";
-import type { Sighting } from "./faceApi";
+import type { Person, Sighting } from "./faceApi";
 import { counted, when } from "./format";
 import { momentRoute, peopleRoute } from "./route";
 
 interface Props {
   collection: string;
-  person: string;
+  person: Person;
   list: Sighting[] | null;
   onDeny: (sighting: string) => void;
   onSplit: (sightings: string[]) => void;
@@ -40,7 +40,7 @@ export function Sightings({ collection, person, list, onDeny, onSplit }: Props) 
         {list?.map((sighting) => (
           <li key={sighting.id}>
             <SightingLink collection={collection} sighting={sighting} />
-            <a class="ask" href={peopleRoute(collection, person, sighting.id)}>
+            <a class="ask" href={peopleRoute(collection, person.id, sighting.id)}>
               Where else?
             </a>
             {(list.length > 1 || marked.size > 0) && (
@@ -64,6 +64,11 @@ export function Sightings({ collection, person, list, onDeny, onSplit }: Props) 
           </li>
         ))}
       </ul>
+      {list && list.length < person.sightings && (
+        <p class="hint">
+          The newest {list.length} of {person.sightings} are shown.
+        </p>
+      )}
     </section>
   );
 }

@@ -51,12 +51,18 @@ export async function get(path: string, credentials: Credentials | null): Promis
   return call("GET", path, credentials);
 }
 
+/** Something large, such as a clip. */
+export async function getFile(path: string, credentials: Credentials | null): Promise<Blob> {
+  return (await call("GET", path, credentials, undefined, FILE_TIMEOUT_MS)).blob();
+}
+
 /** A call of the native API; `body` goes as JSON, unless it is a file. */
 export async function call(
   method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE",
   path: string,
   credentials: Credentials | null,
   body?: unknown,
+  timeoutMs = body instanceof Blob ? FILE_TIMEOUT_MS : CALL_TIMEOUT_MS,
 ): Promise<Response> {
   const header = authorization(credentials);
   const isFile = body instanceof Blob;
@@ -73,7 +79,7 @@ export async function call(
       // The console answers a 401 itself; without this the browser may open its own dialogue.
       credentials: "omit",
       cache: "no-store",
-      signal: AbortSignal.timeout(isFile ? FILE_TIMEOUT_MS : CALL_TIMEOUT_MS),
+      signal: AbortSignal.timeout(timeoutMs),
     });
   } catch {
     throw new ApiError("unreachable", "The service does not answer.");

@@ -211,14 +211,15 @@ export async function createCollection(collection: string, who: Who): Promise<vo
   await call("PUT", folder(collection), who);
 }
 
-/** The sighting is of somebody else. */
+/** The sighting is of somebody else: of whom, as far as one can tell. */
 export async function denySighting(
   collection: string,
   person: string,
   sighting: string,
   who: Who,
-): Promise<void> {
-  await call("POST", `${personPath(collection, person)}/not`, who, { sighting });
+): Promise<Person> {
+  const answer = await call("POST", `${personPath(collection, person)}/not`, who, { sighting });
+  return (await answer.json()) as Person;
 }
 
 export async function deletePerson(collection: string, person: string, who: Who): Promise<void> {
