@@ -147,11 +147,16 @@ impl Decoder {
         Ok(())
     }
 
-    /// Waits until all that was fed has come out; how many wanted frames did not.
+    /// How many wanted frames went in and did not come out so far.
+    pub fn lost(&self) -> u64 {
+        self.waiting.lost()
+    }
+
+    /// Waits until all that was fed has come out; what has not by then is [`Self::lost`].
     ///
     /// # Errors
     /// The decoder gave up.
-    pub fn finish(self, mut is_wanted: impl FnMut() -> bool) -> Result<u64, DecodeError> {
+    pub fn drain(&mut self, mut is_wanted: impl FnMut() -> bool) -> Result<(), DecodeError> {
         let bus = self.pipeline.bus().ok_or_else(|| DecodeError::Broken("no bus".to_owned()))?;
         if self.source.end_of_stream().is_err() {
             return Err(self.why());
@@ -164,7 +169,7 @@ impl Decoder {
                 Some(gst::MessageView::Error(error)) => {
                     return Err(DecodeError::Broken(error.error().to_string()));
                 }
-                Some(_) => return Ok(self.waiting.lost()),
+                Some(_) => return Ok(()),
             }
         }
         Err(DecodeError::Unwanted)
