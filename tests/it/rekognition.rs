@@ -57,7 +57,7 @@ impl Server {
         (answer.status, serde_json::from_slice(&answer.body).unwrap_or_default())
     }
 
-    fn door(&self) -> Value {
+    pub fn door(&self) -> Value {
         let (status, door) = self.native("GET", "/v1/processors/door", json!({}));
         assert_eq!(status, 200, "{door}");
         door
