@@ -97,6 +97,7 @@ function describe(one: Processor): string {
   }
   if (one.frames.analysed > 0) parts.push(`${one.frames.analysed} frames looked at`);
   if (one.frames.skipped > 0) parts.push(`${one.frames.skipped} skipped`);
+  if (one.frames.failed > 0) parts.push(`${one.frames.failed} failed`);
   parts.push(`faces of “${one.collection}”, findings to “${one.output}”`);
   if (one.message) parts.push(one.message);
   return parts.join(" · ");

@@ -92,7 +92,7 @@ export interface Processor {
   output: string;
   collection: string;
   lagSeconds: number | null;
-  frames: { decoded: number; analysed: number; skipped: number };
+  frames: { decoded: number; analysed: number; skipped: number; failed: number };
 }
 
 /** People of one page of the listing, and of all pages that are shown. */
