@@ -4,10 +4,12 @@
 //! over the alert stream goes with it, from which the alerter delivers. What the rules mean is the
 //! alerter's business.
 
+mod dead_letters;
+
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -48,6 +50,8 @@ pub(super) fn routes() -> Routes {
             .route("/v1/alerts/rules", get(rules))
             .route("/v1/alerts/rules/{name}", rule)
             .route("/v1/alerts/rules/{name}/state", get(rule_state).put(put_rule_state))
+            .route("/v1/alerts/rules/{name}/dead-letters", get(dead_letters::list))
+            .route("/v1/alerts/rules/{name}/dead-letters/restore", post(dead_letters::restore))
             .route("/v1/alerts/state", get(state).put(put_state)),
         ..Routes::default()
     }

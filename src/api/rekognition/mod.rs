@@ -34,7 +34,7 @@ use crate::wire::records::Format;
 use crate::wire::records::rule::{Value, problems};
 use error::{Failure, Kind};
 
-pub use pictures::Pictures;
+pub use pictures::{MAX_PICTURE_BYTES, Pictures, portrait};
 
 /// Names the operation.
 const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
