@@ -282,8 +282,8 @@ mod tests {
         let plain = model.into_typed().expect("it has types");
         let joined = joined(plain.clone()).expect("it is sound");
         let is_joined = |node: &TypedNode| node.op_is::<Blocks>();
-        // One row at each scale that has more than one block.
-        assert_eq!(joined.nodes().iter().filter(|node| is_joined(node)).count(), 5);
+        // One row at each scale, and none of its steps is left.
+        assert_eq!(joined.nodes().iter().filter(|node| is_joined(node)).count(), 4);
         let left = joined.nodes().iter().filter_map(|node| node.op_as::<Conv>());
         assert_eq!(
             left.filter(
