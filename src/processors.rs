@@ -53,6 +53,7 @@ struct Progress {
     reported: ServerTimestamp,
     lag_seconds: Option<f64>,
     frames: Frames,
+    message: String,
     checkpoint: Option<String>,
     /// When the checkpoint was made durable.
     stored: ServerTimestamp,
@@ -219,7 +220,8 @@ impl Processors {
 
     /// Takes a runner's report; tells whether it should go on. Blocks for one sync when that changes
     /// the status, and for a checkpoint every few seconds.
-    pub fn report(&self, name: &str, report: Report) -> Result<bool, ProcessorError> {
+    pub fn report(&self, name: &str, mut report: Report) -> Result<bool, ProcessorError> {
+        report.message = report.message.chars().take(MAX_MESSAGE_CHARS).collect();
         let before = self.get(name)?.facts;
         if report.generation != before.generation || !before.status.has_runner() {
             return Ok(false);
@@ -229,14 +231,13 @@ impl Processors {
         if !store {
             return Ok(after.is_wanted());
         }
-        let message: String = report.message.chars().take(MAX_MESSAGE_CHARS).collect();
         let checkpoint = self.progress().get(name).and_then(|told| told.checkpoint.clone());
         let facts = self.change(name, |facts| {
             // Somebody may have stopped, or stopped and started it meanwhile.
             if facts.generation == report.generation && facts.status.has_runner() {
                 facts.status = facts.status.after(report.outcome);
                 facts.checkpoint = checkpoint.or(facts.checkpoint.take());
-                facts.message = message;
+                facts.message = report.message;
             }
             Ok(())
         })?;
@@ -256,6 +257,7 @@ impl Processors {
             reported: now,
             lag_seconds: report.lag_seconds.filter(|seconds| seconds.is_finite()),
             frames: report.frames,
+            message: report.message.clone(),
             checkpoint,
             stored: if due { now } else { stored },
         };
@@ -287,8 +289,9 @@ impl Processors {
         let told = self.progress().get(&facts.name).cloned();
         let told = told.filter(|told| told.generation == facts.generation);
         let reported = told.as_ref().map(|told| told.reported);
-        if let Some(newest) = told.as_ref().and_then(|told| told.checkpoint.clone()) {
-            facts.checkpoint = Some(newest);
+        if let Some(told) = &told {
+            facts.message.clone_from(&told.message);
+            facts.checkpoint = told.checkpoint.clone().or(facts.checkpoint.take());
         }
         facts.settle(reported, self.clock.now());
         Seen {

@@ -3,10 +3,12 @@
 //! A rule is a document of the catalog; where it has receivers, a queue over the alert stream goes
 //! with it, from which the alerter delivers. What the rules mean is the alerter's business.
 
+mod dead_letters;
+
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -44,6 +46,8 @@ pub(super) fn routes() -> Routes {
             .route("/v1/alerts", get(alerts))
             .route("/v1/alerts/rules", get(rules))
             .route("/v1/alerts/rules/{name}", rule)
+            .route("/v1/alerts/rules/{name}/dead-letters", get(dead_letters::list))
+            .route("/v1/alerts/rules/{name}/dead-letters/restore", post(dead_letters::restore))
             .route("/v1/alerts/state", get(state).put(put_state)),
         ..Routes::default()
     }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
+use tokio::task::JoinError;
 
 use super::{ApiError, AppState, ErrorKind};
 
@@ -22,6 +23,18 @@ impl<T: DeserializeOwned> FromRequest<AppState> for AwsJson<T> {
         let timeout = Duration::from_secs(limits.body_timeout_seconds);
         aws_json(&read_whole(request.into_body(), limits.max_json_bytes, timeout).await?).map(Self)
     }
+}
+
+/// Does what takes long with a `large` body on another thread than the connection's, which serves others
+/// as well: subscriptions wait for milliseconds.
+///
+/// # Errors
+/// The work panicked.
+pub async fn aside<T: Send + 'static>(
+    large: bool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, JoinError> {
+    if large { tokio::task::spawn_blocking(work).await } else { Ok(work()) }
 }
 
 /// Reads a JSON body into a wire shape. The content type is not looked at: clients differ.

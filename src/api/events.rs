@@ -20,6 +20,7 @@ use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{Receiver, Sender, WeakSender, channel};
 use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use super::{ApiError, AppState, Caller, ErrorKind, Routes};
 use crate::types::StreamName;
@@ -77,7 +78,7 @@ async fn events(
         let message = format!("{MAX_LISTENERS} clients listen already.");
         ApiError::new(ErrorKind::ConnectionLimitExceeded, message)
     })?;
-    let listener = Listener { app, events, stream, is_new: true, is_over: false };
+    let listener = Listener::new(events, stream, app.shutdown.clone());
     let frames = stream::unfold(listener, |mut listener| async move {
         let frame = listener.next().await?;
         Some((Ok::<_, std::convert::Infallible>(frame), listener))
@@ -129,14 +130,23 @@ async fn tell(app: AppState, mut news: News, mut sender: Sender<Event>) {
 
 /// One client.
 struct Listener {
-    app: AppState,
     events: Receiver<Event>,
     stream: Option<StreamName>,
+    shutdown: CancellationToken,
+    keep_alive: Duration,
     is_new: bool,
     is_over: bool,
 }
 
 impl Listener {
+    fn new(
+        events: Receiver<Event>,
+        stream: Option<StreamName>,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self { events, stream, shutdown, keep_alive: KEEP_ALIVE, is_new: true, is_over: false }
+    }
+
     /// What is sent next; `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
         if self.is_over {
@@ -145,11 +155,11 @@ impl Listener {
         if std::mem::take(&mut self.is_new) {
             return Some(Bytes::from_static(LISTENING));
         }
-        let silent = Instant::now() + KEEP_ALIVE;
+        let silent = Instant::now() + self.keep_alive;
         loop {
             let event = tokio::select! {
                 event = timeout_at(silent, self.events.recv()) => event,
-                () = self.app.shutdown.cancelled() => return None,
+                () = self.shutdown.cancelled() => return None,
             };
             match event {
                 Ok(Ok(event)) if self.wants(&event) => return Some(event.frame),
@@ -166,5 +176,51 @@ impl Listener {
 
     fn wants(&self, event: &Event) -> bool {
         self.stream.as_ref().is_none_or(|stream| stream.as_str() == event.stream)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A listener who was greeted, and whoever tells him.
+    async fn greeted(stream: Option<&str>) -> (Listener, Sender<Event>) {
+        let (sender, events) = channel(MAX_BUFFERED);
+        let stream = stream.map(|name| name.parse().expect("a stream's name"));
+        let mut listener = Listener::new(events, stream, CancellationToken::new());
+        assert_eq!(listener.next().await.as_deref(), Some(LISTENING));
+        (listener, sender)
+    }
+
+    fn tell(sender: &Sender<Event>, stream: &str) {
+        let event = Event { stream: stream.to_owned(), frame: Bytes::from_static(b"news") };
+        assert!(sender.send(event).is_ok(), "somebody listens");
+    }
+
+    #[tokio::test]
+    async fn who_is_as_far_behind_as_may_be_hears_everything() {
+        let (mut listener, sender) = greeted(None).await;
+        (0..MAX_BUFFERED).for_each(|_| tell(&sender, "front"));
+        for _ in 0..MAX_BUFFERED {
+            assert_eq!(listener.next().await.as_deref(), Some(&b"news"[..]));
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_farther_behind_is_told_so_and_let_go() {
+        let (mut listener, sender) = greeted(None).await;
+        (0..=MAX_BUFFERED).for_each(|_| tell(&sender, "front"));
+        assert_eq!(listener.next().await.as_deref(), Some(TOO_SLOW));
+        assert_eq!(listener.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn silent_connection_says_that_it_lives_though_others_have_news() {
+        let (mut listener, sender) = greeted(Some("front")).await;
+        listener.keep_alive = Duration::from_millis(20);
+        tell(&sender, "back");
+        assert_eq!(listener.next().await.as_deref(), Some(STILL_HERE));
+        tell(&sender, "front");
+        assert_eq!(listener.next().await.as_deref(), Some(&b"news"[..]));
     }
 }

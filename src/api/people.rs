@@ -1,5 +1,6 @@
 //! People for detectors, curl and browsers: what was seen, who it is, and where else.
 
+mod enrol;
 mod shapes;
 
 use std::collections::BTreeMap;
@@ -41,8 +42,9 @@ pub(super) fn routes() -> Routes {
         )
         .route("/v1/collections/{collection}/observations", post(observe))
         .route("/v1/collections/{collection}/search", post(search))
-        .route("/v1/collections/{collection}/people", get(people))
+        .route("/v1/collections/{collection}/people", get(people).post(enrol::somebody))
         .route(PERSON, person)
+        .route(&format!("{PERSON}/faces"), post(enrol::another_face))
         .route(&format!("{PERSON}/merge"), post(merge))
         .route(&format!("{PERSON}/split"), post(split))
         .route(&format!("{PERSON}/not"), post(not_this_person))

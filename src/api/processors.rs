@@ -10,10 +10,10 @@ use axum::{Json, Router};
 use super::rekognition_arn;
 use super::{ApiError, App, AppState, AwsJson, Caller, ErrorKind, Routes, blocking};
 use crate::processors::{self as domain, Outcome, ProcessorError, Seen};
-use crate::types::{Arn, ServerTimestamp};
+use crate::types::{Arn, ProducerTimestamp, ServerTimestamp};
 use crate::wire::processors::{
     Corner, Frames, Options, Policy, Processor, ProcessorPatch, Processors, Rectangle, Region,
-    Report, ReportAnswer, Start, Status,
+    Report, ReportAnswer, Start, StartRequest, Status,
 };
 
 /// The most regions of a processor, as on AWS.
@@ -26,6 +26,9 @@ const MAX_FPS: f64 = 240.0;
 const MAX_EVERY_NTH: u32 = 10_000;
 /// Wider than any picture.
 const MAX_FACE_WIDTH: u32 = 16_384;
+
+/// A run that ends by itself ends within ten years.
+const RUN_SECONDS: std::ops::RangeInclusive<u64> = 1..=315_360_000;
 
 /// The routes of this area.
 pub(super) fn routes() -> Routes {
@@ -79,16 +82,23 @@ async fn change(
     .await
 }
 
-/// `POST /v1/processors/{name}/start`: a new run, from where StartStreamProcessor without selectors
-/// begins.
+/// `POST /v1/processors/{name}/start`: a new run; without a body from where StartStreamProcessor
+/// without selectors begins, and until it is stopped.
 async fn start(
     State(app): State<AppState>,
     Path(name): Path<String>,
     caller: Caller,
+    AwsJson(request): AwsJson<StartRequest>,
 ) -> Result<Json<Processor>, ApiError> {
     caller.may_do_all()?;
+    let start = request.start.map(start_of).transpose()?;
+    let seconds = request.stop_after_seconds;
+    if seconds.is_some_and(|seconds| !RUN_SECONDS.contains(&seconds)) {
+        let (least, most) = (RUN_SECONDS.start(), RUN_SECONDS.end());
+        return Err(ApiError::invalid(format!("stopAfterSeconds is {least} to {most}.")));
+    }
     blocking(move || {
-        app.processors.start(&name, None, None)?;
+        app.processors.start(&name, start, seconds)?;
         Ok(Json(shown(&app, app.processors.get(&name)?)))
     })
     .await
@@ -122,16 +132,16 @@ async fn report(
         Status::Failed => Outcome::Failed,
     };
     if let Some(checkpoint) = &report.checkpoint {
-        fragment_number(checkpoint)?;
+        fragment_number("checkpoint", checkpoint)?;
     }
-    let Frames { decoded, analysed, skipped } = report.frames;
+    let Frames { decoded, analysed, skipped, failed } = report.frames;
     let report = domain::Report {
         generation: report.generation,
         outcome,
         message: report.message,
         checkpoint: report.checkpoint,
         lag_seconds: report.lag_seconds,
-        frames: domain::Frames { decoded, analysed, skipped },
+        frames: domain::Frames { decoded, analysed, skipped, failed },
     };
     blocking(move || {
         let go_on = app.processors.report(&name, report)?;
@@ -166,6 +176,10 @@ pub(super) fn render_metrics(app: &App) -> String {
         .and_then(|()| {
             let help = "Frames of the present run that were left out because it was behind.";
             gauge("kinora_processor_skipped_frames", help, &|seen| Some(seen.frames.skipped as f64))
+        })
+        .and_then(|()| {
+            let help = "Frames of the present run that were not decoded, or had no answer.";
+            gauge("kinora_processor_failed_frames", help, &|seen| Some(seen.frames.failed as f64))
         });
     written.expect("memory takes everything");
     text
@@ -220,6 +234,7 @@ fn shown(app: &App, seen: Seen) -> Processor {
             decoded: frames.decoded,
             analysed: frames.analysed,
             skipped: frames.skipped,
+            failed: frames.failed,
         },
         reported: reported.map(ServerTimestamp::as_secs_f64),
         created: facts.created.as_secs_f64(),
@@ -311,9 +326,28 @@ fn region_of(region: Region) -> Result<domain::Region, ApiError> {
     }
 }
 
-fn fragment_number(text: &str) -> Result<(), ApiError> {
+/// A place to begin at, in the domain's terms.
+fn start_of(start: Start) -> Result<domain::Start, ApiError> {
+    match start {
+        Start::FragmentNumber(number) => {
+            fragment_number("fragmentNumber", &number)?;
+            Ok(domain::Start::Fragment(number))
+        }
+        Start::ProducerTimestamp(seconds) => {
+            let time = ProducerTimestamp::from_secs_f64(seconds);
+            let time = time.filter(|time| time.as_millis() >= 0);
+            time.map(|time| domain::Start::ProducerMillis(time.as_millis())).ok_or_else(|| {
+                ApiError::invalid("producerTimestamp is seconds since the Unix epoch.")
+            })
+        }
+    }
+}
+
+fn fragment_number(member: &str, text: &str) -> Result<(), ApiError> {
     let sound = (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
-    sound.then_some(()).ok_or_else(|| ApiError::invalid("checkpoint is a fragment's number."))
+    sound
+        .then_some(())
+        .ok_or_else(|| ApiError::invalid(format!("{member} is a fragment's number.")))
 }
 
 impl From<ProcessorError> for ApiError {

@@ -109,6 +109,8 @@ impl Demo {
             region: server.app.config.region.clone(),
             credentials,
             user_agent: USER_AGENT.to_owned(),
+            trusted: Vec::new(),
+            sole_endpoint: false,
         };
         let client = Client::new(client_options, clock.clone())?;
         let stream: StreamName = STREAM.parse().expect("the constant is a stream's name");

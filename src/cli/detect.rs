@@ -128,6 +128,7 @@ impl Detect {
         stop_on_signals(&stop)?;
         let files = ModelFiles { folder: self.models.clone(), detector: self.detector.clone() };
         let Some(stream) = self.stream.clone() else {
+            tracing::info!("runs the stream processors of {}", client.endpoint());
             run_processors(client, clock, files, stop).await;
             return Ok(ExitCode::SUCCESS);
         };

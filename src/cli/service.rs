@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 use super::Failure;
 use crate::client::{self, Client, credentials_from_profile};
@@ -36,6 +38,9 @@ pub(super) struct Service {
     /// File with the key [default: ~/.aws/credentials]
     #[arg(long, value_name = "FILE", env = "AWS_SHARED_CREDENTIALS_FILE")]
     credentials: Option<PathBuf>,
+    /// Certificates in PEM to trust instead of the system's: of a private authority, or the service's own
+    #[arg(long, value_name = "FILE", env = "AWS_CA_BUNDLE")]
+    ca_bundle: Option<PathBuf>,
     /// Profile in that file
     #[arg(long, value_name = "NAME", env = "AWS_PROFILE", default_value = "default")]
     profile: String,
@@ -53,6 +58,8 @@ impl Service {
             region: self.region.clone(),
             credentials: self.credentials()?,
             user_agent: USER_AGENT.to_owned(),
+            trusted: self.ca_bundle.as_deref().map(certificates).transpose()?.unwrap_or_default(),
+            sole_endpoint: false,
         };
         Ok(Client::new(options, clock)?)
     }
@@ -82,6 +89,14 @@ pub(super) fn read_credentials(path: &Path, profile: &str) -> Result<Credentials
     })?;
     credentials_from_profile(&text, profile)
         .map_err(|error| format!("{}: {error}", path.display()).into())
+}
+
+/// Reads certificates in PEM, of which there is at least one.
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let in_file = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let all = CertificateDer::pem_file_iter(path).map_err(|error| in_file(&error))?;
+    let all: Vec<_> = all.collect::<Result<_, _>>().map_err(|error| in_file(&error))?;
+    if all.is_empty() { Err(in_file(&"it has no certificate")) } else { Ok(all) }
 }
 
 /// A time: seconds since the epoch, or a date.

@@ -41,6 +41,9 @@ pub enum Error {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+    /// None of the certificates that are to be trusted can be used.
+    #[error("the certificates that are to be trusted: {0}")]
+    Trust(#[source] rustls::client::VerifierBuilderError),
     /// An answer is longer than any of this service should be.
     #[error("the answer to {operation} is longer than {limit} bytes")]
     AnswerTooLong {

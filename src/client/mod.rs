@@ -16,6 +16,7 @@ mod processors;
 mod queues;
 mod records;
 mod rekognition;
+mod trust;
 
 pub use ack::{Ack, AckError, AckKind, AckParser, MAX_ACK_BYTES};
 pub use alerts::{MAX_CROP_BYTES, Place};
@@ -32,6 +33,7 @@ use std::time::Duration;
 
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, Url};
+use rustls::pki_types::CertificateDer;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -67,6 +69,11 @@ pub struct Options {
     pub credentials: Credentials,
     /// `User-Agent`.
     pub user_agent: String,
+    /// Servers that are believed over TLS: by the certificate that they show, or by an authority
+    /// that signed it. The system's authorities when empty.
+    pub trusted: Vec<CertificateDer<'static>>,
+    /// Whether media operations are at `endpoint` as well, wherever the service says that they are.
+    pub sole_endpoint: bool,
 }
 
 /// Calls the service; cheap to clone, clones share their connections.
@@ -74,6 +81,7 @@ pub struct Options {
 pub struct Client {
     http: reqwest::Client,
     endpoint: Url,
+    sole_endpoint: bool,
     region: String,
     credentials: Credentials,
     clock: Clock,
@@ -106,7 +114,7 @@ pub enum ApiName {
 impl Client {
     /// Makes no connection yet.
     pub fn new(options: Options, clock: Clock) -> Result<Self, Error> {
-        let Options { endpoint, region, credentials, user_agent } = options;
+        let Options { endpoint, region, credentials, user_agent, trusted, sole_endpoint } = options;
         let endpoint =
             endpoint.unwrap_or_else(|| format!("https://kinesisvideo.{region}.amazonaws.com"));
         let endpoint = parse_endpoint(&endpoint)?;
@@ -119,8 +127,11 @@ impl Client {
         if is_loopback(&endpoint) {
             http = http.no_proxy();
         }
+        if !trusted.is_empty() {
+            http = http.tls_backend_preconfigured(trust::config(&trusted).map_err(Error::Trust)?);
+        }
         let http = http.build().map_err(Error::Setup)?;
-        Ok(Self { http, endpoint, region, credentials, clock })
+        Ok(Self { http, endpoint, sole_endpoint, region, credentials, clock })
     }
 
     /// Base URL of the control plane.
@@ -162,6 +173,9 @@ impl Client {
 
     /// GetDataEndpoint: the base URL of media operations on the stream.
     pub async fn get_data_endpoint(&self, stream: &StreamName, api: ApiName) -> Result<Url, Error> {
+        if self.sole_endpoint {
+            return Ok(self.endpoint.clone());
+        }
         let operation = "GetDataEndpoint";
         let api_name = match api {
             ApiName::PutMedia => "PUT_MEDIA",

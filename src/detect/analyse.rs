@@ -114,7 +114,7 @@ impl<E: Eyes, R: Registry> Analyser<E, R> {
 
     /// Looks at a frame.
     pub fn analyse(&mut self, frame: &DecodedFrame) -> Outcome {
-        let Some(picture) = frame.picture() else {
+        let Some(picture) = frame.pixels.picture() else {
             return Outcome::Failed("the decoder's picture is too short for its size".to_owned());
         };
         if self.options.motion_gate && !self.is_due(&picture, &frame.place) {

@@ -57,23 +57,16 @@ pub struct EncodedFrame {
     pub data: Bytes,
 }
 
-/// A frame as pixels: red, green and blue of 8 bits each.
+/// What a decoder made of a frame, as it lies in the decoder's memory.
+pub trait Pixels: Send {
+    /// It as a picture; none when its bytes are too few for its size.
+    fn picture(&self) -> Option<Picture<'_>>;
+}
+
+/// A frame that can be looked at.
 pub struct DecodedFrame {
     /// Where it comes from.
     pub place: FramePlace,
-    /// From left to right.
-    pub width: u32,
-    /// From top to bottom.
-    pub height: u32,
-    /// How many bytes apart rows begin.
-    pub stride: usize,
-    /// Whatever the decoder made, uncopied.
-    pub pixels: Box<dyn AsRef<[u8]> + Send>,
-}
-
-impl DecodedFrame {
-    /// The frame as a picture; none when the decoder's sizes do not fit its bytes.
-    pub fn picture(&self) -> Option<Picture<'_>> {
-        Picture::new(self.width, self.height, self.stride, (*self.pixels).as_ref())
-    }
+    /// What is to be seen.
+    pub pixels: Box<dyn Pixels>,
 }

@@ -2,15 +2,24 @@
 //!
 //! Each fragment has a pipeline of its own, as it can be decoded by itself: a change of codec or
 //! size, and whatever a broken frame did to a decoder, end with the fragment that has them.
+//!
+//! Pictures stay as they were decoded, brightness and colours apart and in the decoder's own memory:
+//! what looks at them needs few of their pixels in red, green and blue. Only what is not 8 bits with
+//! colours of half the size is converted to that.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gst::prelude::*;
 use gst_app::{AppSink, AppSinkCallbacks, AppSrc, AppStreamType};
+use gst_video::prelude::*;
+use gst_video::{
+    VideoColorMatrix, VideoColorRange, VideoColorimetry, VideoFrame, VideoInfo, VideoMeta,
+};
 
-use super::frame::{DecodedFrame, EncodedFrame, FragmentHead, FramePlace};
+use super::frame::{DecodedFrame, EncodedFrame, FragmentHead, FramePlace, Pixels};
 use crate::media::mkv::Track;
+use crate::vision::picture::{Coding, Matrix, Picture, Plane};
 
 /// Frames and bytes that wait for the decoder before whoever feeds it must wait.
 const MAX_WAITING_FRAMES: u64 = 8;
@@ -90,7 +99,7 @@ impl Decoder {
         let description = format!(
             "appsrc name=source format=time block=true max-buffers={MAX_WAITING_FRAMES} \
              max-bytes={MAX_WAITING_BYTES} ! {elements} ! identity name=chosen drop-buffer-flags=gap+corrupted ! \
-             videoconvert n-threads=1 ! video/x-raw,format=RGB ! \
+             videoconvert n-threads=1 ! video/x-raw,format=I420 ! \
              appsink name=sink sync=false max-buffers=1"
         );
         let build = |error: &dyn std::fmt::Display| DecodeError::Build(error.to_string());
@@ -104,6 +113,7 @@ impl Decoder {
         source.set_stream_type(AppStreamType::Stream);
         let waiting = Arc::new(Waiting::default());
         mark_unwanted(&named("chosen")?, &waiting);
+        take_padded(&sink);
         sink.set_callbacks(deliver(&waiting, taker));
         let decoder = Self { pipeline, source, waiting, fed: 0 };
         if decoder.pipeline.set_state(gst::State::Playing).is_err() {
@@ -137,11 +147,16 @@ impl Decoder {
         Ok(())
     }
 
-    /// Waits until all that was fed has come out; how many wanted frames did not.
+    /// How many wanted frames went in and did not come out so far.
+    pub fn lost(&self) -> u64 {
+        self.waiting.lost()
+    }
+
+    /// Waits until all that was fed has come out; what has not by then is [`Self::lost`].
     ///
     /// # Errors
     /// The decoder gave up.
-    pub fn finish(self, mut is_wanted: impl FnMut() -> bool) -> Result<u64, DecodeError> {
+    pub fn drain(&mut self, mut is_wanted: impl FnMut() -> bool) -> Result<(), DecodeError> {
         let bus = self.pipeline.bus().ok_or_else(|| DecodeError::Broken("no bus".to_owned()))?;
         if self.source.end_of_stream().is_err() {
             return Err(self.why());
@@ -154,7 +169,7 @@ impl Decoder {
                 Some(gst::MessageView::Error(error)) => {
                     return Err(DecodeError::Broken(error.error().to_string()));
                 }
-                Some(_) => return Ok(self.waiting.lost()),
+                Some(_) => return Ok(()),
             }
         }
         Err(DecodeError::Unwanted)
@@ -219,17 +234,58 @@ fn deliver(waiting: &Arc<Waiting>, mut taker: Taker) -> AppSinkCallbacks {
     callbacks.build()
 }
 
+/// Says that rows may be padded: decoders then hand on the memory that they decode into, and copy
+/// nothing. Older versions of the sink cannot say so themselves.
+fn take_padded(sink: &AppSink) {
+    let Some(pad) = sink.static_pad("sink") else { return };
+    pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, |_, info| {
+        match info.query_mut().map(gst::QueryRef::view_mut) {
+            Some(gst::QueryViewMut::Allocation(query)) => {
+                query.add_allocation_meta::<VideoMeta>(None);
+                gst::PadProbeReturn::Handled
+            }
+            _ => gst::PadProbeReturn::Ok,
+        }
+    });
+}
+
 /// The sample as a frame; none when it is none that went in.
 fn decoded(sample: &gst::Sample, waiting: &Waiting) -> Option<DecodedFrame> {
     let buffer = sample.buffer_owned()?;
     let place = waiting.take(buffer.pts()?)?;
-    let structure = sample.caps()?.structure(0)?;
-    let edge = |name: &str| u32::try_from(structure.get::<i32>(name).ok()?).ok();
-    let (width, height) = (edge("width")?, edge("height")?);
-    // RGB rows are padded to whole words.
-    let stride = (width as usize * 3).next_multiple_of(4);
-    let pixels = Box::new(buffer.into_mapped_buffer_readable().ok()?);
-    Some(DecodedFrame { place, width, height, stride, pixels })
+    let info = VideoInfo::from_caps(sample.caps()?).ok()?;
+    let pixels = Box::new(VideoFrame::from_buffer_readable(buffer, &info).ok()?);
+    Some(DecodedFrame { place, pixels })
+}
+
+impl Pixels for VideoFrame<gst_video::video_frame::Readable> {
+    fn picture(&self) -> Option<Picture<'_>> {
+        let plane = |at: u32| {
+            let stride = usize::try_from(*self.plane_stride().get(at as usize)?).ok()?;
+            Some(Plane { bytes: self.plane_data(at).ok()?, stride })
+        };
+        let (width, height) = (self.info().width(), self.info().height());
+        let coding = coding(&self.info().colorimetry(), height);
+        Picture::i420(width, height, [plane(0)?, plane(1)?, plane(2)?], coding)
+    }
+}
+
+/// How the video says that its colours are coded; what it leaves open is as usual.
+fn coding(said: &VideoColorimetry, height: u32) -> Coding {
+    let usual = Coding::usual(height);
+    Coding {
+        matrix: match said.matrix() {
+            VideoColorMatrix::Bt601 | VideoColorMatrix::Fcc => Matrix::Bt601,
+            VideoColorMatrix::Bt709 | VideoColorMatrix::Smpte240m => Matrix::Bt709,
+            VideoColorMatrix::Bt2020 => Matrix::Bt2020,
+            _ => usual.matrix,
+        },
+        full_range: match said.range() {
+            VideoColorRange::Range0_255 => true,
+            VideoColorRange::Range16_235 => false,
+            _ => usual.full_range,
+        },
+    }
 }
 
 /// What the bus says of a failure.
@@ -240,3 +296,6 @@ fn last_error(pipeline: &gst::Pipeline) -> String {
         _ => "the decoder gives no reason".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::analyse::{Analyser, Eyes, Outcome, Registry};
 use super::emit::Origin;
 use super::frame::{DecodedFrame, EncodedFrame, FragmentHead};
-use super::gstreamer::Decoder;
+use super::gstreamer::{DecodeError, Decoder};
 use super::output::{Output, emit};
 use super::read::{Reader, Start};
 use crate::client::{Backoff, Client, Error as ClientError};
@@ -79,6 +79,14 @@ pub struct State {
     pub(super) fragments_in_all: AtomicU64,
     lag_ms: AtomicI64,
     checkpoint: Mutex<Option<FragmentNumber>>,
+    trouble: Mutex<Option<Trouble>>,
+}
+
+/// What went wrong with a fragment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Trouble {
+    fragment: FragmentNumber,
+    what: String,
 }
 
 impl State {
@@ -88,6 +96,7 @@ impl State {
             decoded: self.decoded.load(Ordering::Relaxed),
             analysed: self.analysed.load(Ordering::Relaxed),
             skipped: self.skipped.load(Ordering::Relaxed),
+            failed: self.lost() + self.failed(),
         }
     }
 
@@ -115,6 +124,24 @@ impl State {
     /// The last fragment of which every record is durable.
     pub fn checkpoint(&self) -> Option<FragmentNumber> {
         *self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What went wrong last, in words; empty when nothing did.
+    pub fn trouble(&self) -> String {
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = trouble.as_ref();
+        told.map(|Trouble { fragment, what }| format!("fragment {fragment}: {what}"))
+            .unwrap_or_default()
+    }
+
+    /// Tells that something went wrong with a fragment; the same of the same fragment once.
+    fn tell(&self, fragment: FragmentNumber, what: &str) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Trouble { fragment, what: what.to_owned() };
+        if trouble.as_ref() != Some(&now) {
+            tracing::warn!(%fragment, "{what}");
+            *trouble = Some(now);
+        }
     }
 
     pub(super) fn set_checkpoint(&self, number: FragmentNumber) {
@@ -197,49 +224,83 @@ where
 
 /// Decodes each fragment by itself, until there is no more to be fed.
 fn decode(mut fed: mpsc::Receiver<Feed>, work: &mpsc::Sender<Work>, shared: &Shared) {
-    let mut decoder: Option<Decoder> = None;
+    let mut decoding = Decoding { work, state: &shared.state, decoder: None, lost: 0, why: None };
     while let Some(feed) = fed.blocking_recv() {
         match feed {
-            Feed::Begin(head) => {
-                let (work, state) = (work.clone(), Arc::clone(&shared.state));
-                let taker = Box::new(move |frame| {
-                    state.decoded.fetch_add(1, Ordering::Relaxed);
-                    work.blocking_send(Work::Frame(frame)).is_ok()
-                });
-                decoder = Decoder::open(&head, taker)
-                    .inspect_err(|error| tracing::warn!(fragment = %head.number, "{error}"))
-                    .ok();
-            }
-            Feed::Frame(frame, wanted) => {
-                let number = frame.place.fragment;
-                let Some(running) = &mut decoder else {
-                    shared.state.lost.fetch_add(u64::from(wanted), Ordering::Relaxed);
-                    continue;
-                };
-                if let Err(error) = running.feed(frame, wanted) {
-                    tracing::warn!(fragment = %number, "the rest is not decoded: {error}");
-                    shared.state.lost.fetch_add(u64::from(wanted), Ordering::Relaxed);
-                    decoder = None;
-                }
-            }
-            Feed::End(number, whole) => {
-                let ended = decoder.take().map(|running| running.finish(|| !work.is_closed()));
-                match ended {
-                    Some(Ok(0)) | None => {}
-                    Some(Ok(lost)) => {
-                        tracing::warn!(fragment = %number, "{lost} frames were not decoded");
-                        shared.state.lost.fetch_add(lost, Ordering::Relaxed);
-                    }
-                    Some(Err(error)) => tracing::warn!(fragment = %number, "{error}"),
-                }
-                if whole && work.blocking_send(Work::End(number)).is_err() {
-                    return;
-                }
-            }
+            Feed::Begin(head) => decoding.begin(&head),
+            Feed::Frame(frame, wanted) => decoding.frame(frame, wanted),
+            Feed::End(number, whole) => decoding.end(number, whole),
         }
         if work.is_closed() {
             return;
         }
+    }
+}
+
+/// The fragment that is decoded.
+struct Decoding<'a> {
+    work: &'a mpsc::Sender<Work>,
+    state: &'a Arc<State>,
+    /// None before the first fragment, and when the one at hand cannot be decoded further.
+    decoder: Option<Decoder>,
+    /// Wanted frames of it that came to nothing.
+    lost: u64,
+    /// What the decoder had to say of that.
+    why: Option<DecodeError>,
+}
+
+impl Decoding<'_> {
+    fn begin(&mut self, head: &FragmentHead) {
+        let (work, state) = (self.work.clone(), Arc::clone(self.state));
+        let taker = Box::new(move |frame| {
+            state.decoded.fetch_add(1, Ordering::Relaxed);
+            work.blocking_send(Work::Frame(frame)).is_ok()
+        });
+        self.lost = 0;
+        (self.decoder, self.why) = match Decoder::open(head, taker) {
+            Ok(decoder) => (Some(decoder), None),
+            Err(error) => (None, Some(error)),
+        };
+    }
+
+    fn frame(&mut self, frame: EncodedFrame, wanted: bool) {
+        match &mut self.decoder {
+            None => self.lost += u64::from(wanted),
+            Some(decoder) => {
+                if let Err(error) = decoder.feed(frame, wanted) {
+                    self.give_up(Some(error));
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, number: FragmentNumber, whole: bool) {
+        if let Some(decoder) = &mut self.decoder {
+            let error = decoder.drain(|| !self.work.is_closed()).err();
+            self.give_up(error);
+        }
+        if self.work.is_closed() {
+            return;
+        }
+        self.state.lost.fetch_add(self.lost, Ordering::Relaxed);
+        match (self.lost, self.why.take()) {
+            (0, None) => {}
+            (0, Some(error)) => self.state.tell(number, &error.to_string()),
+            (lost, None) => self.state.tell(number, &format!("{lost} pictures were not decoded")),
+            (lost, Some(error)) => {
+                self.state.tell(number, &format!("{lost} pictures were not decoded: {error}"));
+            }
+        }
+        if whole {
+            // Nobody who looks any more is noticed by whoever feeds.
+            let _ = self.work.blocking_send(Work::End(number));
+        }
+    }
+
+    /// Ends the decoder; what it still holds is lost.
+    fn give_up(&mut self, error: Option<DecodeError>) {
+        self.lost += self.decoder.take().map_or(0, |decoder| decoder.lost());
+        self.why = error;
     }
 }
 
@@ -266,7 +327,7 @@ fn analyse<E: Eyes, R: Registry>(
                     }
                     Outcome::Still => None,
                     Outcome::Failed(why) => {
-                        tracing::warn!(fragment = %frame.place.fragment, "no answer: {why}");
+                        state.tell(frame.place.fragment, &format!("no answer: {why}"));
                         state.failed.fetch_add(1, Ordering::Relaxed);
                         None
                     }

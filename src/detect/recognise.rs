@@ -119,6 +119,7 @@ mod tests {
     use super::*;
     use crate::detect::track::Tracker;
     use crate::types::ProducerTimestamp;
+    use crate::wire::people::PersonRef;
 
     /// A track whose faces had these scores, a fifth of a second apart.
     fn track(scores: &[f32]) -> Track {
@@ -150,6 +151,25 @@ mod tests {
         assert!(is_due(&asked, 100.0));
         asked.recognition.questions = MOST_QUESTIONS;
         assert!(!is_due(&asked, 100.0));
+    }
+
+    #[test]
+    fn a_stranger_is_told_after_several_looks_and_a_known_person_at_once() {
+        let answered = |known: bool, questions: u32| {
+            let mut track = track(&[0.9, 0.9]);
+            let person = PersonRef { id: "1".to_owned(), name: None, known };
+            let answer = Observed { matches: Vec::new(), person, sighting_id: "2".to_owned() };
+            track.recognition = Recognition {
+                questions,
+                score: 0.9,
+                answer: Some(answer),
+                ..Recognition::default()
+            };
+            (is_due(&track, 100.0), is_decided(&track))
+        };
+        assert_eq!(answered(true, 1), (false, true));
+        assert_eq!(answered(false, 1), (true, false), "it may have been a bad look");
+        assert_eq!(answered(false, LOOKS_AT_A_STRANGER), (false, true));
     }
 
     #[test]

@@ -76,12 +76,14 @@ impl Runner {
             }
             match self.client.processors().await {
                 Ok(processors) => {
-                    reached = true;
+                    if !std::mem::replace(&mut reached, true) {
+                        tracing::info!("stream processors are known again");
+                    }
                     self.look_after(processors).await;
                 }
                 Err(error) => {
                     if std::mem::replace(&mut reached, false) {
-                        tracing::warn!("stream processors are not known for now: {error}");
+                        tracing::warn!("stream processors are not known, trying again: {error}");
                     }
                 }
             }
@@ -219,7 +221,7 @@ impl Runner {
             checkpoint: run.state.checkpoint().map(|number| number.to_string()),
             lag_seconds: Some(run.state.lag_seconds()),
             frames: run.state.frames(),
-            ..report(&run.processor, status, &run.message)
+            ..report(&run.processor, status, &run.says())
         };
         if let Some(Status::Stopped) = self.tell(&run.processor, report).await {
             run.stop.cancel();
@@ -252,6 +254,12 @@ impl Run {
         self.message = why;
         let wait = self.backoff.next_wait(getrandom::u32().unwrap_or(0));
         self.again_at = Instant::now() + wait;
+    }
+
+    /// Why it does not go on, while it does not; else what went wrong last, if anything did.
+    fn says(&self) -> String {
+        let trouble = self.state.trouble();
+        if self.task.is_none() || trouble.is_empty() { self.message.clone() } else { trouble }
     }
 
     fn fail(&mut self, why: String) {

@@ -5,9 +5,10 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use super::ground::{Ground, check_place, distance_for};
+use super::persons::check_name;
 use super::vectors::Near;
 use super::{MAX_FACES, People, PeopleError, random};
-use crate::store::people::{Change, FaceInfo, RelativeBox};
+use crate::store::people::{Change, FaceInfo, PersonInfo, RelativeBox};
 use crate::types::{CollectionId, FaceId, ImageId, PersonId};
 use crate::vision::faces::{Embedding, similarity};
 
@@ -27,6 +28,15 @@ pub struct NewFace {
     pub image: ImageId,
     /// What the caller names the picture; faces of one name are one person's.
     pub external: Option<String>,
+}
+
+/// Whose a face is that is enrolled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// Somebody's who is there.
+    Of(PersonId),
+    /// That of somebody new, who has this name.
+    Named(String),
 }
 
 /// An enrolled face as others see it.
@@ -77,15 +87,10 @@ impl People {
         collection: &CollectionId,
         face: NewFace,
     ) -> Result<StoredFace, PeopleError> {
-        check_place(face.bounds, face.confidence)?;
         if face.external.as_ref().is_some_and(|name| name.chars().count() > MAX_EXTERNAL_CHARS) {
             return Err(PeopleError::Invalid("an external image id has up to 255 characters"));
         }
         let id = self.change(collection, |ground, changes| {
-            ground.check_look(&face.embedding)?;
-            if ground.memory.faces.len() >= MAX_FACES {
-                return Err(PeopleError::Limit { what: "faces in a collection", most: MAX_FACES });
-            }
             let person = face.external.as_deref().and_then(|name| ground.memory.of_external(name));
             let person = match person {
                 Some(person) => person,
@@ -96,20 +101,39 @@ impl People {
                     id
                 }
             };
-            let info = FaceInfo {
-                id: FaceId::new(ground.now, random()?),
-                person,
-                image: face.image,
-                external: face.external,
-                bounds: face.bounds,
-                confidence: face.confidence,
-                sighting: None,
-            };
-            let id = info.id;
-            changes.push(Change::Face(info, Some(face.embedding.as_slice().into())));
-            Ok(id)
+            ground.add_face(changes, face, person)
         })?;
         self.face(collection, id)
+    }
+
+    /// Enrols a face of somebody who is named by it, or who is there already. Who was unknown is known
+    /// from then on, by the faces of its sightings as well.
+    pub fn enrol(
+        &self,
+        collection: &CollectionId,
+        face: NewFace,
+        whose: Whose,
+    ) -> Result<PersonId, PeopleError> {
+        self.change(collection, |ground, changes| {
+            let person = match whose {
+                Whose::Of(person) => {
+                    let person = ground.person(person)?;
+                    if !person.is_known() {
+                        ground.enrol(changes, person.info.id, &person.references)?;
+                    }
+                    person.info.id
+                }
+                Whose::Named(name) => {
+                    check_name(&name)?;
+                    let person = PersonInfo { name: Some(name), ..ground.new_person()? };
+                    let id = person.id;
+                    changes.push(Change::Person(person));
+                    id
+                }
+            };
+            ground.add_face(changes, face, person)?;
+            Ok(person)
+        })
     }
 
     /// An enrolled face.
@@ -193,6 +217,31 @@ impl People {
 }
 
 impl Ground<'_> {
+    fn add_face(
+        &self,
+        changes: &mut Vec<Change>,
+        face: NewFace,
+        person: PersonId,
+    ) -> Result<FaceId, PeopleError> {
+        check_place(face.bounds, face.confidence)?;
+        self.check_look(&face.embedding)?;
+        if self.memory.faces.len() >= MAX_FACES {
+            return Err(PeopleError::Limit { what: "faces in a collection", most: MAX_FACES });
+        }
+        let info = FaceInfo {
+            id: FaceId::new(self.now, random()?),
+            person,
+            image: face.image,
+            external: face.external,
+            bounds: face.bounds,
+            confidence: face.confidence,
+            sighting: None,
+        };
+        let id = info.id;
+        changes.push(Change::Face(info, Some(face.embedding.as_slice().into())));
+        Ok(id)
+    }
+
     pub fn face(&self, id: FaceId) -> Result<StoredFace, PeopleError> {
         let info = self.memory.faces.get(&id).ok_or(PeopleError::NoFace(id))?;
         Ok(self.stored(info))

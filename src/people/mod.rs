@@ -35,7 +35,7 @@ mod tests;
 pub use crate::store::people::{CollectionInfo, FaceInfo, RelativeBox, SightingInfo};
 pub use collections::CollectionSummary;
 pub use error::PeopleError;
-pub use faces::{DeletedFaces, FaceQuery, Match, NewFace, StoredFace};
+pub use faces::{DeletedFaces, FaceQuery, Match, NewFace, StoredFace, Whose};
 pub use identify::{MARGIN, MAX_REFERENCES};
 pub use observe::{NewSighting, Observed};
 pub use persons::{PersonSummary, Sighting};

@@ -55,7 +55,8 @@ pub struct Observed {
 
 impl People {
     /// Takes in a face that was seen. A track that was seen before keeps its sighting, which a surer
-    /// look replaces, and its person, unless that is an unknown one of whom nothing else is known.
+    /// look replaces, and its person, unless that is an unknown one who proves to be somebody known, or
+    /// of whom nothing else is known.
     pub fn observe(
         &self,
         collection: &CollectionId,
@@ -109,14 +110,15 @@ impl Ground<'_> {
         let current = self.person(before.person)?;
         let mut seen =
             SeenAs { person: before.person, reference: current.references.contains(&id) };
-        let excluded = |person| person == before.person || self.is_not(person, id);
+        // Of whom nothing but this track is known, it is no evidence for; others are as good as ever.
+        let only = current.sightings == 1;
+        let excluded = |person| (only && person == before.person) || self.is_not(person, id);
         let told = match current.is_known() {
             true => None,
             false => identify(self.memory, new.embedding.as_slice(), within, excluded),
         };
         let told = told.filter(|&person| {
-            current.sightings == 1
-                || self.memory.persons.get(&person).is_some_and(|one| one.is_known())
+            only || self.memory.persons.get(&person).is_some_and(|one| one.is_known())
         });
         if told.is_none() && before.info.confidence >= new.confidence {
             return Ok(id);

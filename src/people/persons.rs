@@ -83,12 +83,7 @@ impl People {
         id: PersonId,
         name: Option<String>,
     ) -> Result<(), PeopleError> {
-        let valid = |name: &String| {
-            (1..=MAX_NAME_CHARS).contains(&name.chars().count()) && !name.contains(char::is_control)
-        };
-        if name.as_ref().is_some_and(|name| !valid(name)) {
-            return Err(PeopleError::Invalid("a name has 1 to 256 characters, none of control"));
-        }
+        name.as_deref().map_or(Ok(()), check_name)?;
         self.change(collection, |ground, changes| {
             let mut person = ground.person(id)?.clone();
             person.info.name = name;
@@ -209,6 +204,15 @@ impl People {
     ) -> Result<Option<Vec<u8>>, PeopleError> {
         self.look(collection, |ground| Ok(ground.store.crop(ground.number, id)?))
     }
+}
+
+/// Refuses what is no name.
+pub fn check_name(name: &str) -> Result<(), PeopleError> {
+    let fits = (1..=MAX_NAME_CHARS).contains(&name.chars().count());
+    if fits && !name.contains(char::is_control) {
+        return Ok(());
+    }
+    Err(PeopleError::Invalid("a name has 1 to 256 characters, none of control"))
 }
 
 impl Ground<'_> {

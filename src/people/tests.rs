@@ -140,6 +140,27 @@ fn surer_look_may_tell_who_it_was_after_all() {
 }
 
 #[test]
+fn look_that_tells_a_known_person_counts_though_an_earlier_one_was_surer() {
+    let scene = Scene::new();
+    let anna = scene.enrol(0.0, Some("anna"));
+    assert!(!scene.see_with("a", 0.6, 95.0).person.known);
+    assert_eq!(scene.see_with("a", 0.2, 50.0).person.id, anna.info.person);
+    assert_eq!(scene.everybody(), [anna.info.person]);
+}
+
+#[test]
+fn stranger_of_a_bad_look_keeps_a_known_person_only_where_it_is_in_doubt() {
+    let scene = Scene::new();
+    let anna = scene.enrol(0.0, Some("anna")).info.person;
+    let stranger = scene.see("a", 0.6).person.id;
+    assert_eq!(scene.see("b", 0.4).person.id, anna);
+    assert_eq!(scene.see_with("c", 0.49, 90.0).person.id, stranger);
+    assert_eq!(scene.see_with("c", 0.48, 95.0).person.id, stranger, "as much in doubt as before");
+    assert_eq!(scene.see_with("c", 0.3, 50.0).person.id, anna);
+    assert_eq!(scene.sightings(stranger).len(), 1);
+}
+
+#[test]
 fn enrolled_face_is_recognised_with_its_similarity_and_name() {
     let scene = Scene::new();
     let anna = scene.enrol(0.0, Some("anna"));

@@ -143,6 +143,8 @@ pub struct Frames {
     pub analysed: u64,
     /// Those that were left out because the processor was behind.
     pub skipped: u64,
+    /// Those that could not be decoded, or that no network had an answer for.
+    pub failed: u64,
 }
 
 impl Status {

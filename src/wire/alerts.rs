@@ -72,6 +72,26 @@ pub struct RuleList {
     pub rules: Vec<NamedRule>,
 }
 
+/// `GET /v1/alerts/rules/{name}/dead-letters`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeadLetters {
+    /// Alerts that no attempt delivered.
+    pub count: u64,
+    /// Alerts of all rules that this one's deliverer has not settled yet.
+    pub waiting: u64,
+    /// Some of the dead letters.
+    pub alerts: Vec<Alert>,
+}
+
+/// `POST /v1/alerts/rules/{name}/dead-letters/restore`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Restored {
+    /// How many alerts are delivered anew.
+    pub restored: u64,
+}
+
 /// `POST /v1/links`: an address that shows one thing for a while, for people without a key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LinkRequest {

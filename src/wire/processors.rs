@@ -192,6 +192,21 @@ pub struct Frames {
     pub analysed: u64,
     /// Those that were left out because the processor was behind.
     pub skipped: u64,
+    /// Those that could not be decoded, or that no network had an answer for.
+    pub failed: u64,
+}
+
+/// What `POST /v1/processors/{name}/start` takes, as StartStreamProcessor does.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct StartRequest {
+    /// Where the run begins; where it is left out, behind the checkpoint under the policy `complete`,
+    /// and with what comes under `current`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start: Option<Start>,
+    /// The run ends by itself so many seconds after this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_after_seconds: Option<u64>,
 }
 
 /// What `PATCH /v1/processors/{name}` changes; what is left out stays.

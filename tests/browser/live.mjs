@@ -7,15 +7,7 @@
 // standard output, for the camera to be stopped and started again, and expects playing to go on.
 // With SCREENSHOT=FILE.png the last sight of the live picture is kept there.
 
-import { existsSync } from "node:fs";
-import { createRequire } from "node:module";
-
-const CHROMIUM = "/usr/bin/chromium";
-/** For one thing to happen; generous, since the machine may be busy. */
-const PATIENCE_MS = 45_000;
-/** For everything. */
-const DEADLINE_MS = 150_000;
-const POLL_MS = 200;
+import { expect, playsFor, run, showsNoTrouble, until } from "./support.mjs";
 
 /** Where the test picture shows the time of day and its running time; shares of its size. */
 const CLOCK = { left: 0, top: 0, right: 0.55, bottom: 0.17 };
@@ -27,26 +19,7 @@ const WALKER_PIXELS = 20_000;
 /** A changed digit has more changed pixels than this, at 640 x 360. */
 const CHANGED_PIXELS = 20;
 
-const scenarios = { demo, camera, pause };
-
-/** Everything the page says, in order; printed when something is not as it should be. */
-const said = [];
-const errors = [];
-
-async function main([name, link]) {
-  const scenario = scenarios[name];
-  if (!scenario || !link) fail(`usage: live.mjs ${Object.keys(scenarios).join("|")} LINK`);
-  const browser = await launch();
-  try {
-    const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
-    listen(page);
-    await page.goto(link);
-    await scenario(page);
-    expect(errors.length === 0, `the page reports errors: ${errors.join("; ")}`);
-  } finally {
-    await browser.close();
-  }
-}
+await run({ demo, camera, pause });
 
 /** What a newcomer does: opens the link, watches, looks at the archive. */
 async function demo(page) {
@@ -97,59 +70,6 @@ async function pause(page) {
   await showsNoTrouble(page);
 }
 
-async function launch() {
-  const require = createRequire(new URL("../../web/package.json", import.meta.url));
-  let playwright;
-  try {
-    playwright = require("playwright-core");
-  } catch {
-    fail("playwright-core is not installed: run `make setup web`");
-  }
-  if (!existsSync(CHROMIUM)) fail(`${CHROMIUM} is missing: run \`make setup\``);
-  return playwright.chromium.launch({
-    executablePath: CHROMIUM,
-    args: [
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-    ],
-  });
-}
-
-function listen(page) {
-  page.on("console", (message) => {
-    said.push(`${message.type()}: ${message.text()}`);
-    if (message.type() === "error") errors.push(message.text());
-  });
-  page.on("pageerror", (error) => {
-    said.push(`exception: ${error.stack ?? error}`);
-    errors.push(String(error));
-  });
-  page.on("requestfailed", (request) => {
-    const url = new URL(request.url());
-    said.push(`request failed: ${url.pathname}: ${request.failure()?.errorText}`);
-  });
-}
-
-/** Waits until the video has moved on by so many seconds, in the video's own time. */
-async function playsFor(page, seconds) {
-  let begun;
-  await until(`the video plays for ${seconds} s`, async () => {
-    const time = await page.evaluate(() => {
-      const video = document.querySelector("video");
-      return video && !video.paused && video.videoWidth > 0 ? video.currentTime : null;
-    });
-    if (time === null) return false;
-    // A new playback starts its own time.
-    if (begun === undefined || time < begun) begun = time;
-    return time - begun >= seconds;
-  });
-}
-
 /** The picture on screen: its size, and the brightness of each pixel. */
 function picture(page) {
   return page.evaluate(() => {
@@ -183,40 +103,4 @@ function changes(before, after) {
 
 function inside({ left, top, right, bottom }, x, y) {
   return left <= x && x < right && top <= y && y < bottom;
-}
-
-async function showsNoTrouble(page) {
-  for (const trouble of [".trouble", ".notice", ".problem"]) {
-    const shown = await page.locator(trouble).allTextContents();
-    expect(shown.length === 0, `the page says: ${shown.join(" ")}`);
-  }
-}
-
-async function until(what, check) {
-  const end = Date.now() + PATIENCE_MS;
-  while (!(await check())) {
-    if (Date.now() > end) throw new Error(`in vain: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
-}
-
-function expect(holds, message) {
-  if (!holds) throw new Error(message);
-}
-
-function fail(message) {
-  console.error(`browser test: ${message}`);
-  process.exit(1);
-}
-
-setTimeout(() => {
-  console.error(said.join("\n"));
-  fail(`not done after ${DEADLINE_MS / 1000} s`);
-}, DEADLINE_MS).unref();
-
-try {
-  await main(process.argv.slice(2));
-} catch (error) {
-  console.error(`The page said:\n${said.join("\n")}`);
-  fail(error.stack ?? error);
 }

@@ -18,14 +18,14 @@ const SECRET: &str = "a secret of the receiver";
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// One request as a receiver got it.
-struct Post {
+pub struct Post {
     head: String,
     body: Vec<u8>,
     at: Instant,
 }
 
 impl Post {
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).expect("JSON")
     }
 
@@ -44,7 +44,7 @@ impl Post {
 }
 
 /// A receiver of webhooks that answers each with `status`.
-fn receiver(address: &str, status: u16) -> (SocketAddr, Receiver<Post>) {
+pub fn receiver(address: &str, status: u16) -> (SocketAddr, Receiver<Post>) {
     let listener = TcpListener::bind(address).expect("a free port");
     let address = listener.local_addr().expect("it listens");
     let (sender, posts) = channel();
@@ -85,7 +85,7 @@ fn serve(socket: std::net::TcpStream, status: u16, posts: &Sender<Post>) {
 }
 
 /// A port on which nobody listens.
-fn nobody() -> SocketAddr {
+pub fn nobody() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port")
 }
 
@@ -199,6 +199,9 @@ async fn alert_that_nobody_takes_is_a_dead_letter_and_can_be_restored() {
     appears(&server, "t1").await;
     next(&refused);
     next(&refused);
+    let dead = dead_letters(&server, "door");
+    assert_eq!(dead["alerts"][0]["Event"]["TrackId"], "t1");
+    assert_eq!(dead_letters(&server, "door"), dead, "a look hides nothing");
     let kinesis = |operation: &str, body: Value| {
         let target = format!("Kinesis_20131202.{operation}");
         let body = body.to_string();
@@ -229,6 +232,48 @@ async fn alert_that_nobody_takes_is_a_dead_letter_and_can_be_restored() {
     let entries = json!([{ "ReceiptHandle": receipt }]);
     kinesis("RestoreDeadLetterQueueRecords", json!({ "QueueARN": queue, "Entries": entries }));
     assert_eq!(next(&posts).json()["alert"]["Event"]["TrackId"], "t1");
+}
+
+/// The dead letters of a rule, once there is one.
+fn dead_letters(server: &Server, rule: &str) -> Value {
+    let begun = Instant::now();
+    loop {
+        let path = format!("/v1/alerts/rules/{rule}/dead-letters");
+        let dead = answer(server, "GET", &path, "", "");
+        if dead["count"] == 1 {
+            return dead;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{dead}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_dead_letters_of_a_rule_are_restored_at_once() {
+    let (refusing, refused) = receiver("127.0.0.1:0", 503);
+    let server = server(&[]).await;
+    let rule = |address| json!({ "when": { "type": "face" }, "targets": [webhook(address)], "maxAttempts": 1 });
+    put_rule(&server, "door", &rule(refusing));
+    appears(&server, "t1").await;
+    next(&refused);
+    dead_letters(&server, "door");
+    let (taking, posts) = receiver("127.0.0.1:0", 200);
+    put_rule(&server, "door", &rule(taking));
+    let restore = "/v1/alerts/rules/door/dead-letters/restore";
+    let begun = Instant::now();
+    // Until the alerter has heard of the new address, an attempt is in vain.
+    let post = loop {
+        answer(&server, "POST", restore, "", "");
+        match posts.recv_timeout(Duration::from_secs(2)) {
+            Ok(post) => break post,
+            Err(_) => assert!(begun.elapsed() < PATIENCE, "the receiver is not told"),
+        }
+    };
+    assert_eq!(post.json()["alert"]["Event"]["TrackId"], "t1");
+    put_rule(&server, "silent", &json!({ "when": { "type": "face" } }));
+    let silent = answer(&server, "GET", "/v1/alerts/rules/silent/dead-letters", "", "");
+    assert_eq!(silent, json!({ "count": 0, "waiting": 0, "alerts": [] }));
+    assert_eq!(ask(&server, "POST", &restore.replace("door", "none"), "", "").status, 404);
 }
 
 #[tokio::test(flavor = "multi_thread")]

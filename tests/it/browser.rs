@@ -8,13 +8,16 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::alerts::{nobody, receiver};
+use crate::events::{finding, put};
+use crate::rekognition::{door, with_streams};
 use crate::support::{Server, command};
 
 /// How long a process may take to end after SIGINT.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
 #[test]
-fn demo_plays_live_and_recorded_and_leaves_nothing_behind() {
+fn demo_plays_live_and_recorded_shows_faces_and_leaves_nothing_behind() {
     let _turn = one_browser_at_a_time();
     let temporary = tempfile::tempdir().expect("a directory");
     let mut demo = command();
@@ -27,7 +30,10 @@ fn demo_plays_live_and_recorded_and_leaves_nothing_behind() {
     let link = line.strip_prefix("kinora demo: watch it at ").expect(&line);
     assert!(!link.contains(":0/"), "the link names the real port: {link}");
 
-    browse("demo", link, |request| panic!("the demo's browser asks: {request}"));
+    browse(&["live", "demo", link], |request| panic!("the demo's browser asks: {request}"));
+    if cfg!(feature = "onnx") {
+        browse(&["faces", "film", link], |request| panic!("the demo's browser asks: {request}"));
+    }
 
     assert_eq!(demo.interrupt().code(), Some(0));
     let left: Vec<_> = std::fs::read_dir(temporary.path()).expect("a directory").collect();
@@ -40,7 +46,7 @@ fn test_picture_moves_with_its_clock() {
     let server = Server::start();
     let _camera = start_camera(&server);
     let link = server.key(&["link", "--url", &server.endpoint]);
-    browse("camera", link.trim(), |request| panic!("the browser asks: {request}"));
+    browse(&["live", "camera", link.trim()], |request| panic!("the browser asks: {request}"));
 }
 
 #[test]
@@ -49,7 +55,7 @@ fn playing_goes_on_by_itself_when_the_camera_returns() {
     let server = Server::start();
     let mut camera = Some(start_camera(&server));
     let link = server.key(&["link", "--url", &server.endpoint]);
-    browse("pause", link.trim(), |request| match request {
+    browse(&["live", "pause", link.trim()], |request| match request {
         "stop the camera" => {
             let camera = camera.take().expect("it runs");
             assert_eq!(camera.interrupt().code(), Some(0));
@@ -57,6 +63,41 @@ fn playing_goes_on_by_itself_when_the_camera_returns() {
         "start the camera" => camera = Some(start_camera(&server)),
         other => panic!("the browser asks: {other}"),
     });
+}
+
+#[test]
+#[cfg(feature = "onnx")]
+fn people_are_enrolled_split_merged_and_deleted_in_the_browser() {
+    let _turn = one_browser_at_a_time();
+    let server = Server::start();
+    let link = server.key(&["link", "--url", &server.endpoint]);
+    let portrait = root().join("models/sources/skimage/data/astronaut.png");
+    let portrait = portrait.to_str().expect("a path in Unicode");
+    browse(&["faces", "people", link.trim(), portrait], |request| {
+        assert_eq!(request, "somebody is seen twice");
+        for (track, look) in [("a", 0.0), ("b", 0.1)] {
+            let path = "/v1/collections/people/observations";
+            let (status, said) =
+                server.native("POST", path, crate::people::observation(track, look));
+            assert_eq!(status, 200, "{said}");
+        }
+    });
+}
+
+#[test]
+fn rule_is_made_and_what_it_could_not_deliver_is_sent_again_in_the_browser() {
+    let _turn = one_browser_at_a_time();
+    let (server, video) = with_streams();
+    server.rekognition_ok("CreateStreamProcessor", door(&video));
+    let (receiver, posts) = receiver("127.0.0.1:0", 200);
+    let (nobody, receiver) = (format!("http://{}/", nobody()), format!("http://{receiver}/hook"));
+    let link = server.key(&["link", "--url", &server.endpoint]);
+    browse(&["faces", "rules", link.trim(), &nobody, &receiver], |request| {
+        assert_eq!(request, "a stranger passes");
+        put(&server, &finding("front", "t1").to_string());
+    });
+    let post = posts.recv_timeout(STOP_TIMEOUT).expect("the receiver is told");
+    assert_eq!(post.json()["alert"]["Event"]["TrackId"], "t1");
 }
 
 /// Two browsers that decode video at a time are too much for a small machine.
@@ -75,10 +116,12 @@ fn start_camera(server: &Server) -> Process {
     Process::start(&mut produce)
 }
 
-/// Runs a scenario of the browser script to its good end, doing what its lines ask for.
-fn browse(scenario: &str, link: &str, mut request: impl FnMut(&str)) {
-    let script = root().join("tests/browser/live.mjs");
-    let mut browser = Process::start(Command::new("node").arg(script).args([scenario, link]));
+/// Runs a browser script to its good end, given its name, a scenario, a link and what the scenario
+/// takes, doing what its lines ask for.
+fn browse(words: &[&str], mut request: impl FnMut(&str)) {
+    let (script, arguments) = words.split_first().expect("a script is named");
+    let script = root().join(format!("tests/browser/{script}.mjs"));
+    let mut browser = Process::start(Command::new("node").arg(script).args(arguments));
     while let Some(line) = browser.line() {
         request(&line);
     }

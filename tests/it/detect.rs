@@ -14,18 +14,23 @@ use tempfile::TempDir;
 use crate::support::Server;
 
 /// When the film begins.
-const START: f64 = 1_700_000_000.0;
+pub const START: f64 = 1_700_000_000.0;
 const FINDINGS: &str = "arn:aws:kinesis:us-east-1:000000000000:stream/findings";
 const PORTRAIT: &str = "models/sources/skimage/data/astronaut.png";
 
 /// Three seconds of a portrait at a size, 25 pictures a second, a key frame each second.
-fn film(dir: &Path, name: &str, size: &str) -> PathBuf {
+pub fn film(dir: &Path, name: &str, size: &str) -> PathBuf {
+    let h264 = "x264enc key-int-max=25 tune=zerolatency bitrate=800 ! h264parse ! matroskamux";
+    film_by(dir, name, size, h264)
+}
+
+/// The same by another encoder and muxer.
+pub fn film_by(dir: &Path, name: &str, size: &str, encoder: &str) -> PathBuf {
     let file = dir.join(name);
     let line = format!(
         "filesrc location={PORTRAIT} ! pngdec ! videoconvert ! videoscale add-borders=true ! \
          video/x-raw,{size} ! imagefreeze num-buffers=75 ! video/x-raw,framerate=25/1 ! \
-         x264enc key-int-max=25 tune=zerolatency bitrate=800 ! h264parse ! matroskamux ! \
-         filesink location={}",
+         {encoder} ! filesink location={}",
         file.display()
     );
     let output = Command::new("gst-launch-1.0").arg("-q").args(line.split_whitespace()).output();
@@ -47,13 +52,13 @@ fn kinora(server: &Server, arguments: &[&str]) -> Output {
     output
 }
 
-fn import(server: &Server, stream: &str, file: &Path, start: f64) {
+pub fn import(server: &Server, stream: &str, file: &Path, start: f64) {
     let (file, start) = (file.display().to_string(), start.to_string());
     kinora(server, &["import", stream, &file, "--start", &start]);
 }
 
 /// What `kinora detect` finds from the film's beginning on.
-fn findings(server: &Server, stream: &str) -> (Vec<FindingRecord>, String) {
+pub fn findings(server: &Server, stream: &str) -> (Vec<FindingRecord>, String) {
     let start = START.to_string();
     let output = kinora(server, &["detect", "--stream", stream, "--from", &start]);
     let lines = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -104,7 +109,7 @@ fn a_picture_of_a_new_size_goes_on_with_the_track() {
 
 impl Server {
     /// Every finding in the record stream so far.
-    fn stored_findings(&self) -> Vec<FindingRecord> {
+    pub fn stored_findings(&self) -> Vec<FindingRecord> {
         let from = json!({"StreamName": "findings", "ShardId": "shardId-000000000000",
             "ShardIteratorType": "TRIM_HORIZON"});
         let iterator = self.kds_ok("GetShardIterator", from)["ShardIterator"].clone();
@@ -116,7 +121,7 @@ impl Server {
     }
 
     /// A processor with the policy `complete`, over a stream that is there.
-    fn create_processor(&self) {
+    pub fn create_processor(&self) {
         let described = self.call("/describeStream", r#"{"StreamName": "door"}"#);
         let described: Value = serde_json::from_slice(&described.body).expect("JSON");
         self.kds_ok("CreateStream", json!({"StreamName": "findings", "ShardCount": 1}));
@@ -135,7 +140,7 @@ impl Server {
     }
 
     /// Waits until there are so many findings of frames.
-    fn wait_for_findings(&self, count: usize) -> Vec<FindingRecord> {
+    pub fn wait_for_findings(&self, count: usize) -> Vec<FindingRecord> {
         for _ in 0..120 {
             let found = self.stored_findings();
             if frames_of(&found).len() >= count {
@@ -150,7 +155,7 @@ impl Server {
 }
 
 /// The frames that findings are about, by fragment and result, without those that only close tracks.
-fn frames_of(records: &[FindingRecord]) -> BTreeSet<(String, String)> {
+pub fn frames_of(records: &[FindingRecord]) -> BTreeSet<(String, String)> {
     let with_face = records.iter().filter(|record| !record.face_search_response.is_empty());
     let place = |record: &FindingRecord| {
         let fragment = record.input_information.kinesis_video.fragment_number.clone();

@@ -6,6 +6,8 @@ mod bad_input;
 mod bodies;
 #[cfg(feature = "gstreamer")]
 mod browser;
+#[cfg(all(feature = "gstreamer", feature = "onnx"))]
+mod chain;
 mod check;
 mod clip;
 mod console;

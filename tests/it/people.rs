@@ -19,6 +19,19 @@ impl Server {
         self.send(&Request { method, path, query, headers: &headers }, &[], body)
     }
 
+    /// Sends a picture to the native API.
+    #[cfg(feature = "onnx")]
+    fn people_post(&self, path: &str, picture: &[u8]) -> Answer {
+        let pair = format!("{}:{}", self.credentials.access_key, self.credentials.secret);
+        let basic = STANDARD.encode(pair);
+        let length = picture.len();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: h\r\nauthorization: Basic {basic}\r\n\
+             content-length: {length}\r\n\r\n"
+        );
+        self.exchange(&[head.as_bytes(), picture].concat())
+    }
+
     fn people_ok(&self, method: &str, path: &str, body: &Value) -> Value {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let answer = self.people_call(method, path, &body);
@@ -54,7 +67,7 @@ fn crop_path(sighting: &Value) -> String {
     format!("{COLLECTION}/sightings/{}/crop.jpg", sighting.as_str().expect("an id"))
 }
 
-fn observation(track: &str, at: f32) -> Value {
+pub fn observation(track: &str, at: f32) -> Value {
     let mut embedding = vec![0.0; 128];
     embedding[7] = at;
     json!({
@@ -214,6 +227,42 @@ fn what_is_wrong_is_refused_with_words() {
         400,
         "no name is no null"
     );
+}
+
+#[cfg(feature = "onnx")]
+#[test]
+fn picture_of_one_face_enrols_and_others_are_refused() {
+    let server = with_collection();
+    let astronaut = std::fs::read("models/sources/skimage/data/astronaut.png").expect("read");
+    let wall = {
+        let mut png = std::io::Cursor::new(Vec::new());
+        let wall = image::RgbImage::new(64, 64);
+        wall.write_to(&mut png, image::ImageFormat::Png).expect("memory takes everything");
+        png.into_inner()
+    };
+    let people = format!("{COLLECTION}/people");
+    let named = format!("{people}?name=Eileen%20C.");
+    let answer = server.people_post(&named, &astronaut);
+    let eileen = parse(&answer);
+    assert_eq!((&eileen["name"], &eileen["faces"]), (&json!("Eileen C."), &json!(1)), "{eileen}");
+    assert_eq!(eileen["known"], true);
+    let more = format!("{}/faces", person_path(&eileen["id"]));
+    assert_eq!(parse(&server.people_post(&more, &astronaut))["faces"], 2);
+
+    for (path, picture, status, said) in [
+        (&*named, &*wall, 400, "No face is in the picture."),
+        (&named, b"no picture", 400, "no JPEG or PNG"),
+        (&people, &astronaut, 400, "name must be given"),
+        (&format!("{people}?name="), &astronaut, 400, "1 to 256 characters"),
+        (&named.replace("/c/", "/none/"), &astronaut, 404, "none"),
+        (&more.replace(eileen["id"].as_str().expect("an id"), "none"), &astronaut, 400, "id"),
+    ] {
+        let refused = server.people_post(path, picture);
+        assert_eq!(refused.status, status, "{path}: {refused:?}");
+        assert!(refused.text().contains(said), "{path}: {}", refused.text());
+    }
+    let listed = server.people_ok("GET", &people, &Value::Null);
+    assert_eq!(listed["people"].as_array().map(Vec::len), Some(1));
 }
 
 #[test]

@@ -57,7 +57,7 @@ impl Server {
         (answer.status, serde_json::from_slice(&answer.body).unwrap_or_default())
     }
 
-    fn door(&self) -> Value {
+    pub fn door(&self) -> Value {
         let (status, door) = self.native("GET", "/v1/processors/door", json!({}));
         assert_eq!(status, 200, "{door}");
         door
@@ -118,14 +118,20 @@ fn processor_lives_as_on_aws_while_its_runner_reports() {
     let again = server.rekognition_refused("StartStreamProcessor", start);
     assert_eq!(again.0, "ResourceInUseException");
 
-    let frames = json!({"decoded": 9, "analysed": 5, "skipped": 1});
+    let frames = json!({"decoded": 9, "analysed": 5, "skipped": 1, "failed": 3});
     let running = json!({"generation": 1, "status": "RUNNING", "checkpoint": "77", "frames": frames,
-        "lagSeconds": 0.5});
+        "lagSeconds": 0.5, "message": "fragment 78: 3 pictures were not decoded"});
     assert_eq!(server.report(running.clone()), "RUNNING");
     let listed = server.rekognition_ok("ListStreamProcessors", json!({}));
     assert_eq!(listed["StreamProcessors"], json!([{"Name": "door", "Status": "RUNNING"}]));
     let seen = server.door();
     assert_eq!((&seen["checkpoint"], &seen["frames"]), (&json!("77"), &frames));
+    assert_eq!(seen["message"], "fragment 78: 3 pictures were not decoded");
+    // One that is told later is seen as soon, though nothing else has changed.
+    let mut worse = running.clone();
+    worse["message"] = json!("fragment 79: 9 pictures were not decoded");
+    assert_eq!(server.report(worse.clone()), "RUNNING");
+    assert_eq!(server.door()["message"], worse["message"]);
     assert!(server.metric("kinora_processor_lag_seconds{processor=\"door\"}") >= 0.5);
 
     assert_eq!(server.rekognition_ok("StopStreamProcessor", name.clone()), json!({}));

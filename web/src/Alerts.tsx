@@ -1,10 +1,10 @@
+import { AlertTabs } from "./AlertTabs";
 import { Clip } from "./Clip";
-import { Copyable } from "./Copyable";
 import { Crop } from "./Crop";
-import { type Alert, listAlerts } from "./faceApi";
+import { type Alert, alertTitle, listAlerts } from "./faceApi";
 import { moment, when } from "./format";
 import { Problem } from "./Problem";
-import { alertRoute, momentRoute, peopleRoute } from "./route";
+import { alertRoute, momentRoute, peopleRoute, rulesRoute } from "./route";
 import { useSigned } from "./signed";
 import { usePolled } from "./usePolled";
 
@@ -17,7 +17,7 @@ export function Alerts({ chosen }: { chosen: string | null }) {
   if (!value) {
     return (
       <main class="page" aria-busy={!problem}>
-        <h1>Alerts</h1>
+        <Heading count={0} />
         <Problem problem={problem} />
       </main>
     );
@@ -25,9 +25,7 @@ export function Alerts({ chosen }: { chosen: string | null }) {
   const alert = value.find((one) => one.Id === chosen) ?? (chosen ? undefined : value[0]);
   return (
     <main class="page">
-      <h1>
-        Alerts <small>{value.length > 0 && value.length}</small>
-      </h1>
+      <Heading count={value.length} />
       <Problem problem={problem} />
       {value.length === 0 && <NoAlerts />}
       {value.length > 0 && (
@@ -39,9 +37,13 @@ export function Alerts({ chosen }: { chosen: string | null }) {
                   href={alertRoute(one.Id)}
                   aria-current={one.Id === alert?.Id ? "page" : undefined}
                 >
-                  <Crop collection={one.Collection} sighting={one.SightingId} label={title(one)} />
+                  <Crop
+                    collection={one.Collection}
+                    sighting={one.SightingId}
+                    label={alertTitle(one)}
+                  />
                   <span>
-                    <strong>{title(one)}</strong>
+                    <strong>{alertTitle(one)}</strong>
                     <small>
                       {one.Stream} · {when(one.Time)}
                     </small>
@@ -61,14 +63,25 @@ export function Alerts({ chosen }: { chosen: string | null }) {
   );
 }
 
+function Heading({ count }: { count: number }) {
+  return (
+    <div class="heading">
+      <h1>
+        Alerts <small>{count > 0 && count}</small>
+      </h1>
+      <AlertTabs view="alerts" />
+    </div>
+  );
+}
+
 function Details({ alert }: { alert: Alert }) {
   const person = alert.Event?.PersonId;
   return (
     <article class="details">
       <div class="who">
-        <Crop collection={alert.Collection} sighting={alert.SightingId} label={title(alert)} />
+        <Crop collection={alert.Collection} sighting={alert.SightingId} label={alertTitle(alert)} />
         <div>
-          <h2>{title(alert)}</h2>
+          <h2>{alertTitle(alert)}</h2>
           <p>
             on <strong>{alert.Stream}</strong>, {moment(alert.Time)}
             <br />
@@ -76,7 +89,7 @@ function Details({ alert }: { alert: Alert }) {
           </p>
         </div>
       </div>
-      <Clip stream={alert.Stream} range={alert.Clip} label={`${title(alert)}, clip`} />
+      <Clip stream={alert.Stream} range={alert.Clip} label={`${alertTitle(alert)}, clip`} />
       <p class="links">
         <a href={momentRoute(alert.Stream, alert.Time)}>Watch it in the archive</a>
         {person && alert.Collection && (
@@ -90,32 +103,10 @@ function Details({ alert }: { alert: Alert }) {
 }
 
 function NoAlerts() {
-  const rule = `{"when": {"type": "unknown"}, "targets": []}`;
-  const command = [
-    `curl -u ACCESS_KEY:SECRET_KEY -X PUT ${location.origin}/v1/alerts/rules/unknown-face \\`,
-    `  -H 'Content-Type: application/json' -d '${rule}'`,
-  ].join("\n");
   return (
-    <>
-      <p class="hint">
-        No alerts yet. A rule says when there is one: an unknown face, a certain person, too many or
-        nobody for a while. This one tells of faces that nobody has named:
-      </p>
-      <Copyable text={command} />
-    </>
+    <p class="hint">
+      No alerts yet. A rule says when there is one: an unknown face, a certain person, too many or
+      nobody for a while. <a href={rulesRoute}>See the rules, or make one.</a>
+    </p>
   );
-}
-
-function title(alert: Alert): string {
-  const name = alert.Event?.PersonName;
-  switch (alert.Type) {
-    case "unknown":
-      return "Unknown face";
-    case "count":
-      return "Many faces";
-    case "absence":
-      return "Nobody was seen";
-    default:
-      return name ?? (alert.Event?.Known ? "A known person" : "A face");
-  }
 }

@@ -7,6 +7,7 @@ import { Problem } from "./Problem";
 import { liveRoute } from "./route";
 import { useSigned } from "./signed";
 import { usePolled } from "./usePolled";
+import { useStreams } from "./useStreams";
 
 const POLL_MS = 2_000;
 
@@ -39,7 +40,12 @@ export function Processors({ stream }: { stream?: string }) {
             <span class={one.status === "RUNNING" ? "dot running" : "dot"} aria-hidden="true" />
             <span class="name">
               <strong>{one.name}</strong>
-              {!stream && <a href={liveRoute(one.stream)}>{one.stream}</a>}
+              {!stream && (
+                <>
+                  {" "}
+                  looks at <a href={liveRoute(one.stream)}>{one.stream}</a>
+                </>
+              )}
               <small>{describe(one)}</small>
             </span>
             <Act processor={one} onAct={(what) => void act(one, what)} />
@@ -54,6 +60,10 @@ export function ProcessorsPage() {
   return (
     <main class="page">
       <h1>Stream processors</h1>
+      <p class="hint">
+        A stream processor looks for faces in a video stream, compares them with a collection of
+        people, and writes what it finds to a record stream.
+      </p>
       <Processors />
     </main>
   );
@@ -87,25 +97,40 @@ function describe(one: Processor): string {
   }
   if (one.frames.analysed > 0) parts.push(`${one.frames.analysed} frames looked at`);
   if (one.frames.skipped > 0) parts.push(`${one.frames.skipped} skipped`);
+  if (one.frames.failed > 0) parts.push(`${one.frames.failed} failed`);
   parts.push(`faces of “${one.collection}”, findings to “${one.output}”`);
   if (one.message) parts.push(one.message);
   return parts.join(" · ");
 }
 
+/** Where no stream is there to name. */
+const ANY_STREAM = "arn:aws:kinesisvideo:us-east-1:ACCOUNT:stream/STREAM/TIME";
+
 function NoProcessors({ stream }: { stream: string | undefined }) {
-  const account = "arn:aws:ACCOUNT";
-  const input = `KinesisVideoStream={Arn=${account}:stream/${stream ?? "STREAM"}/…}`;
+  const { credentials } = useSigned();
+  const { list } = useStreams(credentials);
+  const seen = list?.streams.find(({ name }) => !stream || name === stream);
+  const input = seen?.arn ?? ANY_STREAM;
+  const [, , , region, account] = input.split(":");
+  const output = `arn:aws:kinesis:${region}:${account}:stream/findings`;
+  const aws = `aws --endpoint-url ${location.origin}`;
   const command = [
-    `aws rekognition --endpoint-url ${location.origin} create-stream-processor --name faces \\`,
-    `  --input '${input}' --stream-processor-output 'KinesisDataStream={Arn=…}' \\`,
-    "  --settings 'FaceSearch={CollectionId=…}' --role-arn arn:aws:iam::000000000000:role/kinora",
-    `aws rekognition --endpoint-url ${location.origin} start-stream-processor --name faces`,
+    `export AWS_SHARED_CREDENTIALS_FILE=kinora-data/credentials AWS_DEFAULT_REGION=${region}`,
+    `${aws} kinesis create-stream --stream-name findings --shard-count 1`,
+    `${aws} rekognition create-collection --collection-id people`,
+    `${aws} rekognition create-stream-processor --name faces \\`,
+    `  --input 'KinesisVideoStream={Arn=${input}}' \\`,
+    `  --stream-processor-output 'KinesisDataStream={Arn=${output}}' \\`,
+    `  --settings 'FaceSearch={CollectionId=people}' \\`,
+    `  --role-arn arn:aws:iam::${account}:role/any`,
+    `${aws} rekognition start-stream-processor --name faces`,
   ].join("\n");
   return (
     <>
       <p class="hint">
-        Nobody looks for faces {stream ? "on this stream" : "yet"}. A stream processor does, as in
-        Amazon Rekognition:
+        Nobody looks for faces {stream ? "on this stream" : "yet"}. These commands of the AWS CLI
+        make a record stream for findings, a collection of people, and a stream processor, and start
+        it; run them where the data directory is:
       </p>
       <Copyable text={command} />
     </>

@@ -37,6 +37,8 @@ export class ApiError extends Error {
 }
 
 const CALL_TIMEOUT_MS = 10_000;
+/** A file takes its time on the way, and the first picture waits for the models. */
+const FILE_TIMEOUT_MS = 60_000;
 
 export async function listStreams(credentials: Credentials | null): Promise<StreamList> {
   const response = await get("/v1/streams", credentials);
@@ -49,27 +51,35 @@ export async function get(path: string, credentials: Credentials | null): Promis
   return call("GET", path, credentials);
 }
 
-/** A call of the native API; `body` goes as JSON. */
+/** Something large, such as a clip. */
+export async function getFile(path: string, credentials: Credentials | null): Promise<Blob> {
+  return (await call("GET", path, credentials, undefined, FILE_TIMEOUT_MS)).blob();
+}
+
+/** A call of the native API; `body` goes as JSON, unless it is a file. */
 export async function call(
   method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE",
   path: string,
   credentials: Credentials | null,
   body?: unknown,
+  timeoutMs = body instanceof Blob ? FILE_TIMEOUT_MS : CALL_TIMEOUT_MS,
 ): Promise<Response> {
   const header = authorization(credentials);
+  const isFile = body instanceof Blob;
+  const type = isFile ? body.type : "application/json";
   let response: Response;
   try {
     response = await fetch(path, {
       method,
       headers: {
         ...(header ? { Authorization: header } : {}),
-        ...(body === undefined ? {} : { "Content-Type": "application/json" }),
+        ...(body === undefined ? {} : { "Content-Type": type }),
       },
-      body: body === undefined ? null : JSON.stringify(body),
+      body: body === undefined ? null : isFile ? body : JSON.stringify(body),
       // The console answers a 401 itself; without this the browser may open its own dialogue.
       credentials: "omit",
       cache: "no-store",
-      signal: AbortSignal.timeout(CALL_TIMEOUT_MS),
+      signal: AbortSignal.timeout(timeoutMs),
     });
   } catch {
     throw new ApiError("unreachable", "The service does not answer.");

@@ -15,6 +15,7 @@ import { Faces, useFindings } from "./Faces";
 import { People } from "./People";
 import { ProcessorsPage } from "./Processors";
 import { Player } from "./player/Player";
+import { Rules } from "./Rules";
 import {
   alertRoute,
   archiveRoute,
@@ -87,10 +88,11 @@ const PAGES: [Route["page"], string, string][] = [
 ];
 
 function Pages({ route }: { route: Route }) {
+  const open = route.page === "rules" ? "alerts" : route.page;
   return (
     <nav class="pages" aria-label="Pages">
       {PAGES.map(([page, name, href]) => (
-        <a key={page} href={href} aria-current={route.page === page ? "page" : undefined}>
+        <a key={page} href={href} aria-current={open === page ? "page" : undefined}>
           {name}
         </a>
       ))}
@@ -102,8 +104,10 @@ function Page({ list, route }: { list: StreamList | null; route: Route }) {
   switch (route.page) {
     case "alerts":
       return <Alerts chosen={route.alert} />;
+    case "rules":
+      return <Rules />;
     case "people":
-      return <People collection={route.collection} person={route.person} />;
+      return <People {...route} />;
     case "processors":
       return <ProcessorsPage />;
     case "stream":

@@ -61,6 +61,12 @@ export interface Sighting {
   crop: boolean;
 }
 
+/** A sighting that is like what was looked for. */
+export interface FoundSighting extends Sighting {
+  /** 0 to 100. */
+  similarity: number;
+}
+
 export interface Person {
   id: string;
   name: string | null;
@@ -86,7 +92,7 @@ export interface Processor {
   output: string;
   collection: string;
   lagSeconds: number | null;
-  frames: { decoded: number; analysed: number; skipped: number };
+  frames: { decoded: number; analysed: number; skipped: number; failed: number };
 }
 
 /** People of one page of the listing, and of all pages that are shown. */
@@ -159,14 +165,61 @@ export async function mergePerson(
   await call("POST", `${personPath(collection, person)}/merge`, who, { into });
 }
 
-/** The sighting is of somebody else. */
+/** Some sightings are of somebody else, who is a person of its own then: which one. */
+export async function splitPerson(
+  collection: string,
+  person: string,
+  sightings: string[],
+  who: Who,
+): Promise<Person> {
+  const answer = await call("POST", `${personPath(collection, person)}/split`, who, { sightings });
+  return (await answer.json()) as Person;
+}
+
+/** Where else a face was seen that was seen once. */
+export async function searchFace(
+  collection: string,
+  sightingId: string,
+  who: Who,
+): Promise<FoundSighting[]> {
+  const answer = await call("POST", `${folder(collection)}/search`, who, { sightingId });
+  return ((await answer.json()) as { sightings: FoundSighting[] }).sightings;
+}
+
+/** Enrols somebody new by a picture. */
+export async function enrolPerson(
+  collection: string,
+  name: string,
+  picture: Blob,
+  who: Who,
+): Promise<Person> {
+  const path = `${folder(collection)}/people?${new URLSearchParams({ name })}`;
+  return (await (await call("POST", path, who, picture)).json()) as Person;
+}
+
+/** Enrols another picture of somebody. */
+export async function enrolFace(
+  collection: string,
+  person: string,
+  picture: Blob,
+  who: Who,
+): Promise<void> {
+  await call("POST", `${personPath(collection, person)}/faces`, who, picture);
+}
+
+export async function createCollection(collection: string, who: Who): Promise<void> {
+  await call("PUT", folder(collection), who);
+}
+
+/** The sighting is of somebody else: of whom, as far as one can tell. */
 export async function denySighting(
   collection: string,
   person: string,
   sighting: string,
   who: Who,
-): Promise<void> {
-  await call("POST", `${personPath(collection, person)}/not`, who, { sighting });
+): Promise<Person> {
+  const answer = await call("POST", `${personPath(collection, person)}/not`, who, { sighting });
+  return (await answer.json()) as Person;
 }
 
 export async function deletePerson(collection: string, person: string, who: Who): Promise<void> {
@@ -187,6 +240,21 @@ export function clipPath(stream: string, range: Range): string {
 /** Where events of a stream are told, or of all. */
 export function eventsPath(stream?: string): string {
   return stream ? `/v1/events?${new URLSearchParams({ stream })}` : "/v1/events";
+}
+
+/** What an alert tells, in a few words. */
+export function alertTitle(alert: Alert): string {
+  const name = alert.Event?.PersonName;
+  switch (alert.Type) {
+    case "unknown":
+      return "Unknown face";
+    case "count":
+      return "Many faces";
+    case "absence":
+      return "Nobody was seen";
+    default:
+      return name ?? (alert.Event?.Known ? "A known person" : "A face");
+  }
 }
 
 /** What to call somebody. */

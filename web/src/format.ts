@@ -62,3 +62,20 @@ export function when(epochSeconds: number): string {
 export function seconds(value: number): string {
   return `${value < 10 ? value.toFixed(1) : Math.round(value)} s`;
 }
+
+/** A length of time in its largest whole unit. */
+export function span(seconds: number): string {
+  if (seconds > 0 && seconds % 3600 === 0) return `${seconds / 3600} h`;
+  if (seconds > 0 && seconds % 60 === 0) return `${seconds / 60} min`;
+  return `${seconds} s`;
+}
+
+/** "1 alert", "2 alerts". */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+/** "once", "2 times". */
+export function times(count: number): string {
+  return count === 1 ? "once" : `${count} times`;
+}

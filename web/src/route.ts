@@ -1,7 +1,7 @@
 /**
  * What the address bar says: `#/name` plays live, `#/name/archive?start=&end=` a recording. Pages
  * that are no stream begin with a tilde, which no stream's name has: `#/~alerts/id`,
- * `#/~people/collection/person`, `#/~processors`.
+ * `#/~rules`, `#/~people/collection/person/sighting`, `#/~processors`.
  */
 
 export interface Range {
@@ -12,17 +12,31 @@ export interface Range {
 export type Route =
   | { page: "stream"; stream: string | null; view: "live" | "archive"; range: Range | null }
   | { page: "alerts"; alert: string | null }
-  | { page: "people"; collection: string | null; person: string | null }
+  | { page: "rules" }
+  | {
+      page: "people";
+      collection: string | null;
+      person: string | null;
+      /** Which of the person's sightings is compared with all others. */
+      sighting: string | null;
+    }
   | { page: "processors" };
 
 export function readRoute(hash: string): Route {
   const [path = "", query = ""] = hash.replace(/^#\/?/, "").split("?");
-  const [name = "", second = "", third = ""] = path.split("/");
+  const [name = "", second = "", third = "", fourth = ""] = path.split("/");
   switch (name) {
     case "~alerts":
       return { page: "alerts", alert: decode(second) || null };
+    case "~rules":
+      return { page: "rules" };
     case "~people":
-      return { page: "people", collection: decode(second) || null, person: decode(third) || null };
+      return {
+        page: "people",
+        collection: decode(second) || null,
+        person: decode(third) || null,
+        sighting: decode(fourth) || null,
+      };
     case "~processors":
       return { page: "processors" };
   }
@@ -59,8 +73,11 @@ export function alertRoute(alert?: string): string {
   return alert ? `#/~alerts/${encodeURIComponent(alert)}` : "#/~alerts";
 }
 
-export function peopleRoute(collection?: string, person?: string): string {
-  const parts = [collection, person].filter((part) => part !== undefined);
+export const rulesRoute = "#/~rules";
+
+/** With a sighting: where else that face was. */
+export function peopleRoute(collection?: string, person?: string, sighting?: string): string {
+  const parts = [collection, person, sighting].filter((part) => part !== undefined);
   return ["#/~people", ...parts.map(encodeURIComponent)].join("/");
 }
 

@@ -1,5 +1,5 @@
 import { useEffect, useState } from "preact/hooks";
-import { ApiError, get } from "./api";
+import { ApiError, getFile } from "./api";
 import { useSigned } from "./signed";
 
 export interface Blobbed {
@@ -22,7 +22,7 @@ export function useBlob(path: string | null, retryMs?: number): Blobbed {
     const load = async () => {
       if (!path) return;
       try {
-        const blob = await (await get(path, credentials)).blob();
+        const blob = await getFile(path, credentials);
         if (closed) return;
         url = URL.createObjectURL(blob);
         setBlobbed({ url, problem: null });

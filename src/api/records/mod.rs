@@ -49,6 +49,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::body::aside;
 use super::observe::Operation;
 use super::{AppState, auth};
 use crate::records::{RecordStreams, RecordsError};
@@ -150,7 +151,7 @@ async fn call(call: Call, operation: &'static str, request: Request) -> Result<R
     let call = Call { dedupe: dedupe_key(&parts.headers)?, ..call };
     let (app, signed) = (call.app.clone(), body.clone());
     let verify = move || auth::verify_body(&app, &parts, presented, &signed, SERVICE);
-    aside(body.len() > SMALL_BODY_BYTES, verify).await??;
+    aside(body.len() > SMALL_BODY_BYTES, verify).await.map_err(Failure::internal)??;
     operations::dispatch(call, operation, body).await
 }
 
@@ -167,19 +168,6 @@ fn dedupe_key(headers: &HeaderMap) -> Result<Option<Arc<str>>, Failure> {
     Ok(Some(Arc::from(name)))
 }
 
-/// Does what takes long with a large body on another thread than the connection's, which serves others
-/// as well: subscriptions wait for milliseconds.
-async fn aside<T: Send + 'static>(
-    large: bool,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Failure> {
-    if large {
-        tokio::task::spawn_blocking(work).await.map_err(Failure::internal)
-    } else {
-        Ok(work())
-    }
-}
-
 impl Call {
     /// Reads the input, holds it against the model, and lets the operation answer.
     async fn answer<I, O, F>(
@@ -193,7 +181,8 @@ impl Call {
         F: Future<Output = Result<O, Failure>>,
     {
         let format = self.format;
-        let input = aside(body.len() > SMALL_BODY_BYTES, move || read(format, &body)).await??;
+        let input = aside(body.len() > SMALL_BODY_BYTES, move || read(format, &body)).await;
+        let input = input.map_err(Failure::internal)??;
         Ok(operation(self, input).await?.into_response(format))
     }
 }

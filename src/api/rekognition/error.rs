@@ -152,6 +152,19 @@ impl From<PeopleError> for Failure {
     }
 }
 
+/// For the native API, which tells the same in its own way.
+impl From<Failure> for ApiError {
+    fn from(failure: Failure) -> Self {
+        let kind = match failure.kind {
+            Kind::FrontDoor(kind) => kind,
+            // There are no models.
+            Kind::AccessDenied => ErrorKind::Unavailable,
+            _ => ErrorKind::InvalidArgument,
+        };
+        Self::new(kind, failure.message)
+    }
+}
+
 impl From<NoRoom> for Failure {
     fn from(_: NoRoom) -> Self {
         Self::new(Kind::Throttling, "Too many large requests at a time.")

@@ -27,13 +27,14 @@ use http::{HeaderName, Method, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::body::aside;
 use super::observe::Operation;
 use super::{AppState, auth, records};
 use crate::wire::records::Format;
 use crate::wire::records::rule::{Value, problems};
 use error::{Failure, Kind};
 
-pub use pictures::Pictures;
+pub use pictures::{MAX_PICTURE_BYTES, Pictures, portrait};
 
 /// Names the operation.
 const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
@@ -85,20 +86,8 @@ async fn call(call: Call, operation: &'static str, request: Request) -> Result<R
     let body = super::body::read_whole(body, limits.max_records_bytes, timeout).await?;
     let (verifier, signed) = (call.app.clone(), body.clone());
     let verify = move || auth::verify_body(&verifier, &parts, presented, &signed, SERVICE);
-    aside(body.len() > SMALL_BODY_BYTES, verify).await??;
+    aside(body.len() > SMALL_BODY_BYTES, verify).await.map_err(Failure::internal)??;
     operations::dispatch(call, operation, body).await
-}
-
-/// Does what takes long with a large body on another thread than the connection's.
-async fn aside<T: Send + 'static>(
-    large: bool,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Failure> {
-    if large {
-        tokio::task::spawn_blocking(work).await.map_err(Failure::internal)
-    } else {
-        Ok(work())
-    }
 }
 
 impl Call {
@@ -113,7 +102,8 @@ impl Call {
         O: Serialize,
         F: Future<Output = Result<O, Failure>>,
     {
-        let input = aside(body.len() > SMALL_BODY_BYTES, move || read(&body)).await??;
+        let input = aside(body.len() > SMALL_BODY_BYTES, move || read(&body)).await;
+        let input = input.map_err(Failure::internal)??;
         let output = operation(self, input).await?;
         let content_type = [(header::CONTENT_TYPE, Format::Json.content_type())];
         Ok((content_type, Format::Json.write(&output)).into_response())

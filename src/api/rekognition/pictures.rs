@@ -10,7 +10,9 @@ use tokio::sync::Semaphore;
 
 use super::Call;
 use super::error::{Failure, Kind};
-use crate::people::RelativeBox;
+use super::quality::Filter;
+use crate::api::{ApiError, App};
+use crate::people::{NewFace, RelativeBox};
 use crate::vision::engine::{Engine, EngineError, EngineOptions, Seen};
 use crate::vision::faces::{BoundingBox as Pixels, LANDMARK_NAMES};
 use crate::vision::picture::Picture;
@@ -19,7 +21,7 @@ use crate::wire::rekognition::faces::{
 };
 
 /// The most bytes of a picture in a request, as on AWS.
-const MAX_BYTES: usize = 5 << 20;
+pub const MAX_PICTURE_BYTES: usize = 5 << 20;
 /// The longest edge of a picture in pixels.
 const MAX_EDGE: u32 = 10_000;
 /// Bytes that decoding one may take: 64 million pixels.
@@ -51,10 +53,14 @@ pub(super) struct Looked {
 impl Call {
     /// Looks at a picture of the request.
     pub(super) async fn look(&self, image: Option<Image>) -> Result<Looked, Failure> {
-        let bytes = bytes_of(image.unwrap_or_default())?;
-        let pictures = &self.app.pictures;
-        let room = pictures.room.clone().acquire_owned().await.map_err(Failure::internal)?;
-        let engine = pictures.engine.clone();
+        self.app.pictures.look(bytes_of(image.unwrap_or_default())?).await
+    }
+}
+
+impl Pictures {
+    async fn look(&self, bytes: Bytes) -> Result<Looked, Failure> {
+        let room = self.room.clone().acquire_owned().await.map_err(Failure::internal)?;
+        let engine = self.engine.clone();
         let work = move || {
             let _room = room;
             look(&engine, &bytes)
@@ -63,11 +69,41 @@ impl Call {
     }
 }
 
+/// The face of a portrait, a picture of one person, to be enrolled through the native API.
+pub async fn portrait(app: &App, bytes: Bytes) -> Result<NewFace, ApiError> {
+    let looked = app.pictures.look(bytes).await?;
+    let is_good = |seen: &&Seen| Filter::Low.reasons(seen).is_empty();
+    let good: Vec<&Seen> = looked.faces.iter().filter(is_good).collect();
+    let (seen, embedding) = match good[..] {
+        [seen] => (seen, seen.embedding.clone()),
+        [] => return Err(none_to_enrol(looked.faces.first())),
+        _ => {
+            let count = good.len();
+            let message = format!("{count} faces are in the picture: cut it to the one.");
+            return Err(ApiError::invalid(message));
+        }
+    };
+    Ok(NewFace {
+        embedding: embedding.ok_or_else(|| none_to_enrol(Some(seen)))?,
+        bounds: looked.place(&seen.face.bounds),
+        confidence: seen.face.confidence * 100.0,
+        image: app.people.new_image()?,
+        external: None,
+    })
+}
+
+/// Why nobody can be known by a picture, of which this is the largest face.
+fn none_to_enrol(largest: Option<&Seen>) -> ApiError {
+    let Some(seen) = largest else { return ApiError::invalid("No face is in the picture.") };
+    let why = Filter::Low.reasons(seen).join(", ").to_lowercase().replace('_', " ");
+    ApiError::invalid(format!("Nobody can be known by the face in the picture: {why}."))
+}
+
 fn bytes_of(image: Image) -> Result<Bytes, Failure> {
     match (image.bytes, image.s3_object) {
-        (Some(bytes), None) if bytes.0.len() > MAX_BYTES => Err(Failure::new(
+        (Some(bytes), None) if bytes.0.len() > MAX_PICTURE_BYTES => Err(Failure::new(
             Kind::ImageTooLarge,
-            format!("A picture has at most {MAX_BYTES} bytes, this one {}.", bytes.0.len()),
+            format!("A picture has at most {MAX_PICTURE_BYTES} bytes, this one {}.", bytes.0.len()),
         )),
         (Some(bytes), None) => Ok(bytes.0),
         (None, Some(_)) => Err(Failure::new(

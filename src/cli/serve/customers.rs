@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::api::AppState;
-use crate::cli::service::USER_AGENT;
+use crate::cli::service::{USER_AGENT, certificates};
 use crate::client::{Client, Options};
 use crate::config::Config;
 use crate::wire::sigv4::Credentials;
@@ -44,21 +44,23 @@ pub(super) fn own_client(app: &AppState) -> Result<Client, String> {
         secret: key.secret.clone(),
         session_token: None,
     };
+    let config = &app.config;
+    let trusted = config.tls_cert.as_deref().map(certificates).transpose()?;
     let options = Options {
-        endpoint: Some(endpoint(&app.config)),
-        region: app.config.region.clone(),
+        endpoint: Some(endpoint(config)),
+        region: config.region.clone(),
         credentials,
         user_agent: USER_AGENT.to_owned(),
+        // It may be for a public name only, and of an authority that nobody here knows.
+        trusted: trusted.unwrap_or_default(),
+        // The public address may not be within reach from inside.
+        sole_endpoint: true,
     };
     Client::new(options, app.clock.clone()).map_err(|error| error.to_string())
 }
 
-/// Where the server reaches itself: over loopback when it listens everywhere. Its certificate, if
-/// it has one, is for its public name.
+/// Where the server reaches itself: over loopback when it listens everywhere.
 fn endpoint(config: &Config) -> String {
-    if let (Some(_), Some(url)) = (&config.tls_cert, &config.public_url) {
-        return url.clone();
-    }
     let mut listen = config.listen;
     if listen.ip().is_unspecified() {
         listen.set_ip(match listen.ip() {

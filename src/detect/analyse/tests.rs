@@ -1,6 +1,7 @@
 use std::cell::RefCell;
 
 use super::*;
+use crate::detect::frame::Pixels;
 use crate::types::{FragmentNumber, ProducerTimestamp, ServerTimestamp};
 use crate::vision::faces::BoundingBox;
 use crate::wire::people::PersonRef;
@@ -41,6 +42,12 @@ fn face(left: f32, width: f32) -> Face {
     }
 }
 
+impl Pixels for image::RgbImage {
+    fn picture(&self) -> Option<Picture<'_>> {
+        Picture::of(self)
+    }
+}
+
 fn frame(index: u32) -> DecodedFrame {
     let producer = ProducerTimestamp::from_millis(1_000_000);
     let place = FramePlace {
@@ -50,8 +57,8 @@ fn frame(index: u32) -> DecodedFrame {
         index,
         time: producer.plus(Millis(u64::from(index) * 200)),
     };
-    let pixels = Box::new(vec![120u8; 640 * 360 * 3]);
-    DecodedFrame { place, width: 640, height: 360, stride: 640 * 3, pixels }
+    let pixels = Box::new(image::RgbImage::from_pixel(640, 360, image::Rgb([120; 3])));
+    DecodedFrame { place, pixels }
 }
 
 /// The records of a script, and the one at the end.

@@ -51,6 +51,8 @@ fn client(url: &str) -> Client {
         region: "us-east-1".to_owned(),
         credentials,
         user_agent: "test".to_owned(),
+        trusted: Vec::new(),
+        sole_endpoint: false,
     };
     Client::new(options, Clock::system()).expect("valid options")
 }
