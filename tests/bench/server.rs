@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use kinora::clock::Clock;
 use kinora::wire::sigv4::{self, Credentials, Request, Target};
 
@@ -159,8 +161,11 @@ impl Server {
 
     /// Puts nothing to a native address.
     pub fn put(&self, path: &str) -> io::Result<()> {
-        let head = format!("PUT {path} HTTP/1.1\r\nhost: a\r\nconnection: close");
-        self.exchange(&format!("{head}\r\ncontent-length: 0\r\n\r\n")).map(drop)
+        let Credentials { access_key, secret, .. } = &self.credentials;
+        let pair = STANDARD.encode(format!("{access_key}:{secret}"));
+        let head = format!("PUT {path} HTTP/1.1\r\nhost: a\r\nauthorization: Basic {pair}");
+        let rest = "connection: close\r\ncontent-length: 0\r\n\r\n";
+        self.exchange(&format!("{head}\r\n{rest}")).map(drop)
     }
 
     /// The file with the root key.
