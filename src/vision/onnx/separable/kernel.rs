@@ -233,6 +233,10 @@ impl Run<'_> {
                 self.sums::<S, 3>(simd, first, row, left, at);
                 at += 3 * S::F32_LANES;
             }
+            while at + 2 * S::F32_LANES <= length {
+                self.sums::<S, 2>(simd, first, row, left, at);
+                at += 2 * S::F32_LANES;
+            }
             while at + S::F32_LANES <= length {
                 self.sums::<S, 1>(simd, first, row, left, at);
                 at += S::F32_LANES;
