@@ -2,14 +2,15 @@
 //!
 //! Settings come from flags, then `KINORA_*` variables, then `kinora.toml`, then the defaults
 //! below. A key `max_connections` of the table `[http]` is the variable
-//! `KINORA_HTTP_MAX_CONNECTIONS`; a top-level key `listen` is `KINORA_LISTEN`. Unknown keys of
-//! the file are errors; unknown variables are not, since container platforms set some of their
+//! `KINORA_HTTP_MAX_CONNECTIONS`, `host` of `[alerts.smtp]` is `KINORA_ALERTS_SMTP_HOST`, and a
+//! top-level key `listen` is `KINORA_LISTEN`. Unknown keys of the file are errors; unknown variables are not, since container platforms set some of their
 //! own (`KINORA_PORT`). Sizes are in bytes, times in the unit that the key names.
 
 mod alerts;
 mod detect;
 mod people;
 mod records;
+mod sources;
 mod vision;
 
 pub use detect::DetectConfig;
@@ -23,16 +24,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-pub use alerts::{AlertsConfig, ClipLimits};
+use sources::{env_name, keys, set};
+
+pub use alerts::{AlertsConfig, ClipLimits, SmtpConfig, SmtpEncryption};
 
 /// Read when it exists in the working directory and no `--config` is given.
 pub const DEFAULT_FILE: &str = "kinora.toml";
-
-/// What each variable's name begins with.
-const ENV_PREFIX: &str = "KINORA_";
-
-/// Keys without a default, which the serialized defaults therefore lack.
-const OPTIONAL_KEYS: [&str; 3] = ["public_url", "tls_cert", "tls_key"];
 
 const MIB: u64 = 1 << 20;
 
@@ -455,15 +452,16 @@ impl Config {
         // The file alone first: its errors then name line and column.
         toml::from_str::<Self>(text).map_err(in_file)?;
         let mut settings: Table = toml::from_str(text).map_err(in_file)?;
-        for (table, key, sample) in keys() {
-            let origin = env_name(table.as_deref(), &key);
+        for (path, sample) in keys() {
+            let origin = env_name(&path);
             if let Some(value) = env(&origin) {
-                set(&mut settings, table.as_deref(), &key, &sample, &value, origin)?;
+                set(&mut settings, &path, &sample, &value, origin)?;
             }
         }
         for (key, value) in flags {
             let origin = format!("--{}", key.replace('_', "-"));
-            set(&mut settings, None, key, &Value::String(String::new()), value, origin)?;
+            let path = [(*key).to_owned()];
+            set(&mut settings, &path, &Value::String(String::new()), value, origin)?;
         }
         let mut config = Self::deserialize(settings)
             .map_err(|error| ConfigError::Invalid(error.to_string().trim_end().to_owned()))?;
@@ -602,75 +600,6 @@ fn is_origin(url: &str) -> bool {
     host.is_some_and(|host| {
         !host.is_empty() && host.parse::<http::uri::Authority>().is_ok() && !host.contains('@')
     })
-}
-
-/// Every key that exists: its table, its name, and a value of its kind.
-fn keys() -> Vec<(Option<String>, String, Value)> {
-    let defaults = Table::try_from(Config::default()).expect("the defaults are plain values");
-    let mut keys = Vec::new();
-    for (name, value) in defaults {
-        match value {
-            Value::Table(table) => {
-                keys.extend(table.into_iter().map(|(key, value)| (Some(name.clone()), key, value)))
-            }
-            value => keys.push((None, name, value)),
-        }
-    }
-    let text = Value::String(String::new());
-    keys.extend(OPTIONAL_KEYS.map(|key| (None, key.to_owned(), text.clone())));
-    keys
-}
-
-fn env_name(table: Option<&str>, key: &str) -> String {
-    let table = table.map_or_else(String::new, |table| format!("{table}_"));
-    format!("{ENV_PREFIX}{table}{key}").to_ascii_uppercase()
-}
-
-/// Puts a setting given as text into its place, as the kind of value that `sample` is.
-fn set(
-    settings: &mut Table,
-    table: Option<&str>,
-    key: &str,
-    sample: &Value,
-    text: &str,
-    origin: String,
-) -> Result<(), ConfigError> {
-    let value = match sample {
-        Value::Integer(_) => text.parse().ok().map(Value::Integer),
-        Value::Boolean(_) => text.parse().ok().map(Value::Boolean),
-        _ => Some(Value::String(text.to_owned())),
-    };
-    let Some(value) = value else {
-        let message = format!("expected {}, got `{text}`", sample.type_str());
-        return Err(ConfigError::Value { origin, message });
-    };
-    let mut alone = Table::new();
-    place(&mut alone, table, key, value.clone());
-    Config::deserialize(alone).map_err(|error| {
-        // The lines after the first only repeat the key.
-        let mut message = error.to_string().lines().next().unwrap_or_default().to_owned();
-        if key == "listen" {
-            message += "; give an IP address and a port, such as 127.0.0.1:5580";
-        }
-        ConfigError::Value { origin, message }
-    })?;
-    place(settings, table, key, value);
-    Ok(())
-}
-
-fn place(settings: &mut Table, table: Option<&str>, key: &str, value: Value) {
-    let target = match table {
-        None => settings,
-        Some(table) => {
-            let entry =
-                settings.entry(table.to_owned()).or_insert_with(|| Value::Table(Table::new()));
-            match entry {
-                Value::Table(table) => table,
-                _ => return, // The file was checked before: a table's key holds a table.
-            }
-        }
-    };
-    target.insert(key.to_owned(), value);
 }
 
 #[cfg(test)]

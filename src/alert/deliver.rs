@@ -13,9 +13,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::future::join_all;
+use jiff::tz::TimeZone;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
+use super::clip::{Clips, Parcel};
+use super::mail::Mailer;
 use super::webhook::Webhooks;
 use super::{Options, RETRY, Rules, chance};
 use crate::client::{Client, Error};
@@ -35,14 +38,16 @@ const WAIT: u8 = 10;
 /// The longest wait between two attempts.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// The longest one attempt may take, a clip that is waited for included.
-const ATTEMPT: Duration = Duration::from_secs(240);
+const ATTEMPT: Duration = Duration::from_secs(400);
 /// Alerts whose receivers are remembered.
 const MAX_REMEMBERED: usize = 10_000;
 
 /// Delivers alerts.
 pub struct Courier {
     client: Client,
+    clips: Clips,
     webhooks: Webhooks,
+    mailer: Option<Arc<Mailer>>,
     retry: Duration,
     link: Duration,
     /// The receivers that took an alert which others have not taken yet.
@@ -71,7 +76,9 @@ impl Courier {
     /// The HTTP client could not be set up.
     pub fn new(client: Client, clock: Clock, options: &Options) -> Result<Self, reqwest::Error> {
         Ok(Self {
-            webhooks: Webhooks::new(client.clone(), clock)?,
+            clips: Clips::new(client.clone(), clock.clone()),
+            webhooks: Webhooks::new(clock)?,
+            mailer: options.mailer.clone(),
             client,
             retry: options.retry,
             link: options.link,
@@ -165,8 +172,8 @@ impl Courier {
     /// Tells all receivers that do not know yet; whether all know now.
     async fn deliver(&self, alert: &Alert, rule: &NamedRule) -> bool {
         let took = locked(&self.took).get(&alert.id).cloned().unwrap_or_default();
-        let missing: Vec<&Target> =
-            rule.rule.targets.iter().filter(|target| !took.contains(target)).collect();
+        let missing: Vec<Target> =
+            receivers(rule).into_iter().filter(|target| !took.contains(target)).collect();
         if missing.is_empty() {
             return true;
         }
@@ -177,11 +184,13 @@ impl Courier {
                 return false;
             }
         };
-        let outcomes = join_all(missing.iter().map(|target| self.tell(target, &notice))).await;
+        let (parcel, zone) = (self.clips.parcel(notice), rule.rule.zone());
+        let outcomes =
+            join_all(missing.iter().map(|target| self.tell(target, &zone, &parcel))).await;
         let mut all = true;
         for (target, outcome) in missing.into_iter().zip(outcomes) {
             match outcome {
-                Ok(()) => self.remember(&alert.id, target),
+                Ok(()) => self.remember(&alert.id, &target),
                 Err(error) => {
                     all = false;
                     let receiver = target.receiver();
@@ -220,16 +229,27 @@ impl Courier {
         Ok(Notice { alert: alert.clone(), crop_url, clip_url, crop })
     }
 
-    async fn tell(&self, target: &Target, notice: &Notice) -> Result<(), Failed> {
+    async fn tell(
+        &self,
+        target: &Target,
+        zone: &TimeZone,
+        parcel: &Parcel<'_>,
+    ) -> Result<(), Failed> {
         let turns = self.turn_of(target);
         let attempt = async {
             let _turn = turns.acquire().await.map_err(|_| Failed::TimedOut)?;
             match target {
                 Target::Webhook { url, secret, attach_clip } => {
-                    self.webhooks.send(url, secret, *attach_clip, notice).await
+                    self.webhooks.send(url, secret, *attach_clip, parcel).await
                 }
-                Target::Email { .. } => {
-                    Err(Failed::Refused("no mail server is configured".to_owned()))
+                Target::Email { to, attach_clip } => {
+                    let mailer = self.mailer.as_ref().ok_or_else(|| {
+                        Failed::Refused("alerts.smtp.host is not set any more".to_owned())
+                    })?;
+                    for address in to {
+                        mailer.send(address, *attach_clip, zone, parcel).await?;
+                    }
+                    Ok(())
                 }
             }
         };
@@ -257,12 +277,25 @@ impl Courier {
 /// Alerts of one receive.
 const MAX_BATCH: u8 = 10;
 
+/// Who is told. Each address of a mail is a receiver of its own: one that is refused keeps no other
+/// from being told, and nobody is told again because of it.
+fn receivers(rule: &NamedRule) -> Vec<Target> {
+    let each = |target: &Target| match target {
+        Target::Webhook { .. } => vec![target.clone()],
+        Target::Email { to, attach_clip } => to
+            .iter()
+            .map(|address| Target::Email { to: vec![address.clone()], attach_clip: *attach_clip })
+            .collect(),
+    };
+    rule.rule.targets.iter().flat_map(each).collect()
+}
+
 fn is_of(alert: &Alert, rule: &NamedRule) -> bool {
     alert.rule == rule.name && rule.rule.enabled
 }
 
-/// Seconds until the next attempt: twice as long each time, give or take a quarter.
-fn wait(first: Duration, attempts: u32, chance: u32) -> u32 {
+/// Seconds until the next attempt after so many: twice as long each time, give or take a quarter.
+pub fn wait(first: Duration, attempts: u32, chance: u32) -> u32 {
     let factor = 1u32.checked_shl(attempts.saturating_sub(1)).unwrap_or(u32::MAX);
     let wait = first.saturating_mul(factor).min(LONGEST_WAIT).as_secs_f64();
     let share = 0.75 + 0.5 * f64::from(chance) / f64::from(u32::MAX);
@@ -271,18 +304,4 @@ fn wait(first: Duration, attempts: u32, chance: u32) -> u32 {
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ten_attempts_outlast_a_receiver_that_is_down_for_ten_minutes() {
-        for chance in [0, u32::MAX] {
-            let waits = (1..10).map(|attempts| wait(Duration::from_secs(2), attempts, chance));
-            assert!(waits.sum::<u32>() > 600);
-        }
-        assert!(wait(Duration::from_secs(2), 1000, u32::MAX) <= 4500);
-    }
 }

@@ -5,15 +5,20 @@
 //! again and again until they take it.
 //!
 //! - [`rule`]: whether what was seen is what a rule watches for; pure
+//! - [`memory`]: what rules remember, within bounds; pure
 //! - [`watch`]: reads findings, follows the rules, puts alerts
 //! - [`deliver`]: takes alerts from the queues of rules, and tells the receivers
-//! - [`webhook`]: how a receiver is told
+//! - [`webhook`], [`mail`]: how a receiver is told
+//! - [`clip`]: the clip as a file, for receivers that want it
 //!
-//! At least once: where the watcher goes on is stored together with what the rules remember, after
-//! the alerts are put. What is read again after a crash gives the same alerts with the same ids,
-//! which the alert stream takes once.
+//! At least once: alerts are put, then what the rules remember is stored, then where the watcher goes
+//! on. What is read again after a crash was told and is remembered, or gives the same alerts with the
+//! same ids, which the alert stream takes once.
 
+pub mod clip;
 pub mod deliver;
+pub mod mail;
+pub mod memory;
 pub mod rule;
 pub mod watch;
 pub mod webhook;
@@ -30,6 +35,7 @@ use crate::clock::Clock;
 use crate::types::StreamName;
 use crate::wire::alerts::NamedRule;
 use deliver::Courier;
+use mail::Mailer;
 
 /// How often the rules are looked at.
 const REFRESH: Duration = Duration::from_secs(1);
@@ -45,6 +51,8 @@ pub struct Options {
     pub retry: Duration,
     /// How long links hold.
     pub link: Duration,
+    /// What sends mails, if anything does.
+    pub mailer: Option<Arc<Mailer>>,
 }
 
 /// All rules as they are now.

@@ -3,14 +3,10 @@
 
 use sha2::{Digest, Sha256};
 
+use super::memory;
 use crate::wire::alerts::rule::Hours;
 use crate::wire::alerts::{Alert, ClipRange, InvalidRule, NamedRule, RuleState, StreamState, When};
 use crate::wire::findings::{FindingRecord, FoundFace, TrackEvent, TrackEventType};
-
-/// Tracks of a stream that a rule remembers, so that it tells of each once.
-pub const MAX_TRACKS: usize = 256;
-/// Video streams that a rule remembers.
-pub const MAX_STREAMS: usize = 1000;
 
 /// A rule that is being followed.
 #[derive(Clone, Debug)]
@@ -37,7 +33,7 @@ impl Watch {
     /// What the rule remembers before it has seen anything, at `now` on the server's clock: whom it
     /// misses in the streams it names, it misses from then on.
     pub fn begin(&self, now: f64) -> RuleState {
-        let quiet = StreamState { quiet_since: Some(now), ..StreamState::default() };
+        let quiet = StreamState { changed: now, quiet_since: Some(now), ..StreamState::default() };
         let missed = self.rule.rule.streams.iter().flatten().filter(|_| self.window().is_some());
         let streams = missed.map(|stream| (stream.clone(), quiet.clone())).collect();
         RuleState { created: self.rule.created, streams }
@@ -51,16 +47,17 @@ impl Watch {
         if !self.rule.rule.enabled || !watched || arrival < self.rule.created {
             return Vec::new();
         }
-        if state.streams.len() >= MAX_STREAMS && !state.streams.contains_key(stream) {
+        if self.misses_somebody() {
+            self.notice(record, arrival, memory::of_stream(state, stream, arrival));
             return Vec::new();
         }
-        let state = state.streams.entry(stream.clone()).or_default();
-        if self.window().is_some() {
-            self.notice(record, arrival, state);
-            return Vec::new();
-        }
-        let events = record.kinora.events.iter();
-        events.filter_map(|event| self.event(record, event, state)).collect()
+        let events = record.kinora.events.iter().filter(|event| self.is_told(event));
+        events
+            .filter_map(|event| {
+                let state = memory::of_stream(state, stream, arrival);
+                self.event(record, event, arrival, state)
+            })
+            .collect()
     }
 
     /// The alerts of those that nobody was seen for: to be asked at `now` on the server's clock,
@@ -104,21 +101,26 @@ impl Watch {
             let last = record.kinora.frame_timestamp;
             state.last_seen = Some(state.last_seen.unwrap_or(last).max(last));
             state.told_absence = false;
+            state.changed = state.changed.max(arrival);
         }
+    }
+
+    /// Whether an event is one to tell of, if it is no repeat.
+    fn is_told(&self, event: &TrackEvent) -> bool {
+        event.kind == TrackEventType::Appeared && self.matches(event) && self.is_time(event.time)
     }
 
     fn event(
         &self,
         record: &FindingRecord,
         event: &TrackEvent,
+        arrival: f64,
         state: &mut StreamState,
     ) -> Option<Alert> {
-        if event.kind != TrackEventType::Appeared || !self.matches(event) {
+        if !memory::is_new(state, &event.track_id) {
             return None;
         }
-        if !self.is_time(event.time) || !remember(&mut state.tracks, &event.track_id) {
-            return None;
-        }
+        state.changed = state.changed.max(arrival);
         if let When::Count { count, window_seconds, .. } = &self.rule.rule.when {
             state.times.push(event.time);
             let window = f64::from(*window_seconds);
@@ -161,6 +163,11 @@ impl Watch {
 
     fn is_time(&self, seconds: f64) -> bool {
         self.hours.as_ref().is_none_or(|hours| hours.contain(seconds))
+    }
+
+    /// Whether it is told when nobody comes.
+    pub fn misses_somebody(&self) -> bool {
+        self.window().is_some()
     }
 
     /// For how long nobody must be seen.
@@ -206,18 +213,6 @@ impl Watch {
 /// How far a producer's clock may be behind the server's, for the time of an absence to be told on
 /// the producer's.
 const MAX_SKEW: f64 = 86_400.0 * 365.0;
-
-/// Whether a track is a new one; it is remembered, and the oldest forgotten.
-fn remember(tracks: &mut Vec<String>, track: &str) -> bool {
-    if tracks.iter().any(|known| known == track) {
-        return false;
-    }
-    if tracks.len() >= MAX_TRACKS {
-        tracks.remove(0);
-    }
-    tracks.push(track.to_owned());
-    true
-}
 
 #[cfg(test)]
 mod tests;

@@ -9,11 +9,11 @@ use tokio::sync::watch as channel;
 use tokio::time::Instant;
 
 use super::rule::Watch;
-use super::{RETRY, Rules, chance};
+use super::{RETRY, Rules, chance, memory};
 use crate::client::{Client, Error, NewRecord, Place, RecordsPage};
 use crate::clock::Clock;
 use crate::types::{ServerTimestamp, ShardId, StreamName};
-use crate::wire::alerts::{ALERT_STREAM, Alert, AlerterState, NamedRule};
+use crate::wire::alerts::{ALERT_STREAM, Alert, AlerterState, NamedRule, RuleState};
 use crate::wire::findings::FindingRecord;
 use crate::wire::records::data::Record;
 
@@ -40,12 +40,21 @@ pub struct Watcher {
     clock: Clock,
     /// Record streams besides those of stream processors.
     added: Vec<StreamName>,
-    watches: Vec<Watch>,
+    /// The rules, and what each remembers.
+    watches: Vec<(Watch, Memory)>,
     state: AlerterState,
     /// Where each shard is read next, and whether its newest record was read.
     readers: BTreeMap<Shard, Reader>,
     looked: Option<Instant>,
     stored: Instant,
+    /// Whether the places are not those that are stored.
+    changed: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Memory {
+    state: RuleState,
+    /// Whether it is not what is stored.
     changed: bool,
 }
 
@@ -84,7 +93,7 @@ impl Watcher {
                     begun = true;
                 }
                 let now = rules.borrow_and_update().clone();
-                self.follow(&now);
+                self.follow(&now).await?;
                 self.step().await
             };
             match step.await {
@@ -100,34 +109,49 @@ impl Watcher {
         }
     }
 
-    /// Takes the rules as they are now.
-    fn follow(&mut self, rules: &[NamedRule]) {
-        let same = self.watches.iter().map(Watch::rule).eq(rules);
-        if same {
-            return;
+    /// Takes the rules as they are now; one that is not followed yet remembers what is stored of it.
+    async fn follow(&mut self, rules: &[NamedRule]) -> Result<(), Error> {
+        if self.watches.iter().map(|(watch, _)| watch.rule()).eq(rules) {
+            return Ok(());
         }
-        let watch = |rule: &NamedRule| match Watch::new(rule.clone()) {
-            Ok(watch) => Some(watch),
-            Err(error) => {
-                tracing::error!(rule = rule.name, "the rule is not followed: {error}");
-                None
-            }
+        let mut watches = Vec::new();
+        for rule in rules {
+            let watch = match Watch::new(rule.clone()) {
+                Ok(watch) => watch,
+                Err(error) => {
+                    tracing::error!(rule = rule.name, "the rule is not followed: {error}");
+                    continue;
+                }
+            };
+            let same = |(known, _): &&(Watch, Memory)| is_same(known.rule(), rule);
+            let memory = match self.watches.iter().find(same) {
+                Some((_, memory)) => memory.clone(),
+                None => self.memory(&watch).await?,
+            };
+            watches.push((watch, memory));
+        }
+        self.watches = watches;
+        Ok(())
+    }
+
+    /// What is stored that a rule remembers.
+    async fn memory(&self, watch: &Watch) -> Result<Memory, Error> {
+        let rule = watch.rule();
+        let state = match self.client.alert_rule_state(&rule.name).await {
+            Ok(state) => state,
+            // The rule was deleted a moment ago.
+            Err(error) if error.is_no_resource() => RuleState::default(),
+            Err(error) => return Err(error),
         };
-        self.watches = rules.iter().filter_map(watch).collect();
-        let now = self.clock.now().as_secs_f64();
-        let states = &mut self.state.rules;
-        states.retain(|name, state| {
-            let rule = rules.iter().find(|rule| rule.name == *name);
-            rule.is_some_and(|rule| rule.created == state.created)
-        });
-        for watch in &self.watches {
-            states.entry(watch.rule().name.clone()).or_insert_with(|| watch.begin(now));
+        // Otherwise it is that of an earlier rule, or nothing.
+        if state.created == rule.created {
+            return Ok(Memory { state, changed: false });
         }
-        self.changed = true;
+        Ok(Memory { state: watch.begin(self.clock.now().as_secs_f64()), changed: true })
     }
 
     async fn step(&mut self) -> Result<(), Error> {
-        if !self.watches.iter().any(|watch| watch.rule().rule.enabled) {
+        if !self.watches.iter().any(|(watch, _)| watch.rule().rule.enabled) {
             // Whoever is told of nothing needs no place to go on from.
             self.changed |= !self.state.places.is_empty();
             (self.readers, self.state.places) = (BTreeMap::new(), BTreeMap::new());
@@ -240,7 +264,7 @@ impl Watcher {
             }
         }
         // No rule tells of what was there before it.
-        let made = self.watches.iter().map(|watch| watch.rule().created);
+        let made = self.watches.iter().map(|(watch, _)| watch.rule().created);
         let first = ServerTimestamp::from_secs_f64(made.fold(f64::INFINITY, f64::min));
         let place = Place::At(first.unwrap_or_else(|| self.clock.now()));
         self.client.shard_iterator_at(stream, *shard, place).await
@@ -248,18 +272,12 @@ impl Watcher {
 
     /// Follows the rules over a page, and puts the alerts; whether there were any.
     async fn take(&mut self, shard: &Shard, page: RecordsPage) -> Result<bool, Error> {
-        let mut rules = self.state.rules.clone();
-        let mut alerts = Vec::new();
-        for record in &page.records {
-            let Some((finding, arrival)) = finding(record) else { continue };
-            for watch in &self.watches {
-                let state = rules.entry(watch.rule().name.clone()).or_default();
-                alerts.extend(watch.see(&finding, arrival, state));
-            }
-        }
-        self.put(&alerts).await?;
-        // Only now: what failed is read again, with what the rules remembered then.
-        self.state.rules = rules;
+        let findings: Vec<_> = page.records.iter().filter_map(finding).collect();
+        let sees = |_: &Watch| !findings.is_empty();
+        let see = |watch: &Watch, state: &mut RuleState| {
+            findings.iter().flat_map(|(finding, at)| watch.see(finding, *at, state)).collect()
+        };
+        let told = self.follow_up(sees, see).await?;
         if let Some(last) = page.records.last().and_then(|record| record.sequence_number.clone()) {
             let places = self.state.places.entry(shard.0.to_string()).or_default();
             places.insert(shard.1.to_string(), last);
@@ -271,20 +289,35 @@ impl Watcher {
             iterator: page.next,
         };
         self.readers.insert(shard.clone(), reader);
-        Ok(!alerts.is_empty())
+        Ok(told)
     }
 
     async fn look_for_absence(&mut self) -> Result<bool, Error> {
         let now = self.clock.now().as_secs_f64();
-        let mut rules = self.state.rules.clone();
+        self.follow_up(Watch::misses_somebody, |watch, state| watch.look(now, state)).await
+    }
+
+    /// Puts the alerts of some rules; whether there are any. What the rules remember changes only
+    /// then: what failed is looked at again, as it was.
+    async fn follow_up(
+        &mut self,
+        concerns: impl Fn(&Watch) -> bool,
+        alerts_of: impl Fn(&Watch, &mut RuleState) -> Vec<Alert>,
+    ) -> Result<bool, Error> {
         let mut alerts = Vec::new();
-        for watch in &self.watches {
-            let state = rules.entry(watch.rule().name.clone()).or_default();
-            alerts.extend(watch.look(now, state));
+        let mut changed = Vec::new();
+        let watches = self.watches.iter().enumerate();
+        for (at, (watch, memory)) in watches.filter(|(_, (watch, _))| concerns(watch)) {
+            let mut state = memory.state.clone();
+            alerts.extend(alerts_of(watch, &mut state));
+            if state != memory.state {
+                changed.push((at, state));
+            }
         }
         self.put(&alerts).await?;
-        self.changed |= rules != self.state.rules;
-        self.state.rules = rules;
+        for (at, state) in changed {
+            self.watches[at].1 = Memory { state, changed: true };
+        }
         Ok(!alerts.is_empty())
     }
 
@@ -313,15 +346,32 @@ impl Watcher {
         Ok(())
     }
 
-    /// Stores where to go on, at once after alerts, else now and then.
+    /// Stores what rules remember and then where to go on, at once after alerts, else now and then.
     async fn store(&mut self, told: bool) -> Result<(), Error> {
-        if self.changed && (told || self.stored.elapsed() >= STORE) {
+        if !told && self.stored.elapsed() < STORE {
+            return Ok(());
+        }
+        for (watch, memory) in self.watches.iter_mut().filter(|(_, memory)| memory.changed) {
+            let state = memory::to_store(&memory.state);
+            match self.client.put_alert_rule_state(&watch.rule().name, &state).await {
+                Ok(()) => memory.changed = false,
+                // The rule was deleted a moment ago, and is not followed soon.
+                Err(error) if error.is_no_resource() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if self.changed {
             self.client.put_alerter_state(&self.state).await?;
-            self.stored = Instant::now();
             self.changed = false;
         }
+        self.stored = Instant::now();
         Ok(())
     }
+}
+
+/// Whether two are the same rule, perhaps set anew.
+fn is_same(one: &NamedRule, other: &NamedRule) -> bool {
+    one.name == other.name && one.created == other.created
 }
 
 /// A record as a finding, and when it arrived; other records are nobody's business here.

@@ -8,27 +8,20 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::redirect::Policy;
 use reqwest::{Client as Http, Url};
 
+use super::clip::Parcel;
 use super::deliver::Failed;
-use crate::client::Client;
+use crate::client::chain;
 use crate::clock::Clock;
-use crate::types::{Millis, ProducerTimestamp, StreamName};
-use crate::wire::alerts::{Notice, SIGNATURE_HEADER, signature};
+use crate::wire::alerts::{SIGNATURE_HEADER, signature};
 
 /// How long a connection may take to be made, and the whole exchange, without a clip and with one.
 const CONNECT: Duration = Duration::from_secs(5);
 const EXCHANGE: Duration = Duration::from_secs(10);
 const EXCHANGE_WITH_CLIP: Duration = Duration::from_secs(60);
-/// The largest clip that is attached; of a larger one, there is the link.
-const MAX_CLIP_BYTES: usize = 64 << 20;
-/// How long after its end a clip is waited for; what is stored then is sent.
-const LATEST_CLIP: Millis = Millis(30_000);
-/// How often it is looked whether it is stored.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// Sends webhooks.
 #[derive(Debug)]
 pub struct Webhooks {
-    client: Client,
     clock: Clock,
     http: Http,
     /// For receivers on this machine, which no proxy reaches.
@@ -40,14 +33,14 @@ impl Webhooks {
     ///
     /// # Errors
     /// The HTTP client could not be set up.
-    pub fn new(client: Client, clock: Clock) -> Result<Self, reqwest::Error> {
+    pub fn new(clock: Clock) -> Result<Self, reqwest::Error> {
         let http = || {
             let agent = concat!("kinora/", env!("CARGO_PKG_VERSION"));
             // A signed message is for its receiver alone.
             Http::builder().user_agent(agent).connect_timeout(CONNECT).redirect(Policy::none())
         };
         let (proxied, direct) = (http().build()?, http().no_proxy().build()?);
-        Ok(Self { client, clock, http: proxied, direct })
+        Ok(Self { clock, http: proxied, direct })
     }
 
     /// Sends one.
@@ -59,14 +52,15 @@ impl Webhooks {
         url: &str,
         secret: &str,
         attach_clip: bool,
-        notice: &Notice,
+        parcel: &Parcel<'_>,
     ) -> Result<(), Failed> {
+        let notice = &parcel.notice;
         let url = Url::parse(url).map_err(|error| Failed::Refused(error.to_string()))?;
         let json = Bytes::from(serde_json::to_vec(notice).expect("a notice is plain JSON"));
-        let clip = if attach_clip { self.clip(notice).await? } else { None };
+        let clip = if attach_clip { parcel.clip().await? } else { None };
         let timeout = if clip.is_some() { EXCHANGE_WITH_CLIP } else { EXCHANGE };
         let (media_type, body) = match clip {
-            Some(clip) => multipart(&notice.alert.id, &json, &clip),
+            Some(clip) => multipart(&notice.alert.id, &json, clip),
             None => ("application/json".to_owned(), json),
         };
         let seconds = self.clock.now().as_millis().div_euclid(1000);
@@ -80,34 +74,6 @@ impl Webhooks {
             return Ok(());
         }
         Err(Failed::Refused(format!("the receiver answered {status}")))
-    }
-
-    /// The clip, once its end is stored or will not be soon.
-    async fn clip(&self, notice: &Notice) -> Result<Option<Bytes>, Failed> {
-        let alert = &notice.alert;
-        let stream: StreamName =
-            alert.stream.parse().map_err(|_| Failed::Refused("no stream's name".to_owned()))?;
-        let end = ProducerTimestamp::from_secs_f64(alert.clip.end).unwrap_or_default();
-        let last = self.clock.now().plus(LATEST_CLIP).plus(self.until(end));
-        while self.clock.now() < last && !self.is_stored(&stream, end).await? {
-            tokio::time::sleep(LOOK).await;
-        }
-        match self.client.clip(&stream, alert.clip, MAX_CLIP_BYTES).await {
-            Ok(clip) => Ok(clip),
-            Err(crate::client::Error::AnswerTooLong { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// How long until a moment, as far as the producer's clock is right; bounded.
-    fn until(&self, end: ProducerTimestamp) -> Millis {
-        let now = ProducerTimestamp::from_millis(self.clock.now().as_millis());
-        Millis(end.since(now).0.min(150_000))
-    }
-
-    async fn is_stored(&self, stream: &StreamName, end: ProducerTimestamp) -> Result<bool, Failed> {
-        let newest = self.client.newest_end(stream).await?;
-        Ok(newest.is_some_and(|newest| newest >= end.as_secs_f64()))
     }
 }
 
@@ -134,15 +100,4 @@ fn is_local(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-}
-
-/// What the HTTP client says, with its reasons.
-fn chain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -1,7 +1,8 @@
 //! Rules of alerts, and the alerts there were: `/v1/alerts`.
 //!
-//! A rule is a document of the catalog; where it has receivers, a queue over the alert stream goes
-//! with it, from which the alerter delivers. What the rules mean is the alerter's business.
+//! A rule is a document of the catalog, and what it remembers another; where it has receivers, a queue
+//! over the alert stream goes with it, from which the alerter delivers. What the rules mean is the
+//! alerter's business.
 
 mod dead_letters;
 
@@ -10,7 +11,8 @@ use std::sync::Arc;
 use axum::extract::{Path, Query, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::records::arn;
@@ -22,11 +24,12 @@ use crate::types::StreamName;
 use crate::wire::alerts::rule::check_name;
 use crate::wire::alerts::{
     ALERT_STREAM, Alert, AlertList, AlerterState, InvalidRule, NamedRule, QUEUE_PREFIX, Rule,
-    RuleList, Target,
+    RuleList, RuleState, Target,
 };
 
-/// The documents that are rules, by name, and the alerter's state.
+/// The documents that are rules and what they remember, by name, and the alerter's state.
 const RULES: &str = "alert-rule";
+const RULE_STATES: &str = "alert-rule-state";
 const STATE: (&str, &str) = ("alerter", "state");
 /// The most rules there may be.
 const MAX_RULES: usize = 100;
@@ -46,6 +49,7 @@ pub(super) fn routes() -> Routes {
             .route("/v1/alerts", get(alerts))
             .route("/v1/alerts/rules", get(rules))
             .route("/v1/alerts/rules/{name}", rule)
+            .route("/v1/alerts/rules/{name}/state", get(rule_state).put(put_rule_state))
             .route("/v1/alerts/rules/{name}/dead-letters", get(dead_letters::list))
             .route("/v1/alerts/rules/{name}/dead-letters/restore", post(dead_letters::restore))
             .route("/v1/alerts/state", get(state).put(put_state)),
@@ -112,8 +116,10 @@ async fn put_rule(
     check_name(&name)?;
     rule.check()?;
     let mails = rule.targets.iter().any(|target| matches!(target, Target::Email { .. }));
-    if mails {
-        return Err(ApiError::invalid("targets: no mail server is configured, use a webhook."));
+    if mails && !app.config.alerts.smtp.is_set() {
+        return Err(ApiError::invalid(
+            "targets: mails need alerts.smtp.host and alerts.smtp.from in the server's settings.",
+        ));
     }
     blocking(move || store_rule(&app, name, rule)).await.map(Json)
 }
@@ -127,6 +133,7 @@ async fn delete_rule(
     caller.may_do_all()?;
     blocking(move || {
         let there_was = app.store.documents().delete(RULES, &name).map_err(refused)?;
+        app.store.documents().delete(RULE_STATES, &name).map_err(refused)?;
         if let Some(queue) = queue_of(&app, &name) {
             app.queues.delete(&queue.key).map_err(queue_refused)?;
         }
@@ -135,15 +142,36 @@ async fn delete_rule(
     .await
 }
 
+/// `GET /v1/alerts/rules/{name}/state`
+async fn rule_state(
+    State(app): State<AppState>,
+    Path(name): Path<String>,
+    caller: Caller,
+) -> Result<Json<RuleState>, ApiError> {
+    caller.may_do_all()?;
+    app.store.documents().get(RULES, &name).ok_or_else(no_rule)?;
+    read_state(&app, (RULE_STATES, &name))
+}
+
+/// `PUT /v1/alerts/rules/{name}/state`
+async fn put_rule_state(
+    State(app): State<AppState>,
+    Path(name): Path<String>,
+    caller: Caller,
+    AwsJson(state): AwsJson<RuleState>,
+) -> Result<Json<Value>, ApiError> {
+    caller.may_do_all()?;
+    app.store.documents().get(RULES, &name).ok_or_else(no_rule)?;
+    blocking(move || write_state(&app, (RULE_STATES, &name), &state)).await
+}
+
 /// `GET /v1/alerts/state`
 async fn state(
     State(app): State<AppState>,
     caller: Caller,
 ) -> Result<Json<AlerterState>, ApiError> {
     caller.may_do_all()?;
-    let document = app.store.documents().get(STATE.0, STATE.1);
-    let state = document.map(|text| serde_json::from_slice(&text)).transpose();
-    Ok(Json(state.map_err(ApiError::internal)?.unwrap_or_default()))
+    read_state(&app, STATE)
 }
 
 /// `PUT /v1/alerts/state`
@@ -153,12 +181,27 @@ async fn put_state(
     AwsJson(state): AwsJson<AlerterState>,
 ) -> Result<Json<Value>, ApiError> {
     caller.may_do_all()?;
-    blocking(move || {
-        let text = serde_json::to_vec(&state).map_err(ApiError::internal)?;
-        app.store.documents().put(STATE.0, STATE.1, text).map_err(refused)?;
-        Ok(Json(json!({})))
-    })
-    .await
+    blocking(move || write_state(&app, STATE, &state)).await
+}
+
+fn read_state<T: DeserializeOwned + Default>(
+    app: &App,
+    (kind, key): (&str, &str),
+) -> Result<Json<T>, ApiError> {
+    let document = app.store.documents().get(kind, key);
+    let state = document.map(|text| serde_json::from_slice(&text)).transpose();
+    Ok(Json(state.map_err(ApiError::internal)?.unwrap_or_default()))
+}
+
+/// Blocks.
+fn write_state(
+    app: &App,
+    (kind, key): (&str, &str),
+    state: &impl Serialize,
+) -> Result<Json<Value>, ApiError> {
+    let text = serde_json::to_vec(state).map_err(ApiError::internal)?;
+    app.store.documents().put(kind, key, text).map_err(refused)?;
+    Ok(Json(json!({})))
 }
 
 /// Stores a rule, with the stream and the queue that it needs. Blocks.

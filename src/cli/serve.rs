@@ -56,6 +56,9 @@ const KEYS_REFRESH: Duration = Duration::from_secs(1);
 /// Keeps 512 MiB of the disk free (KINORA_STORE_MIN_FREE_BYTES), and within a quota if one is set
 /// (KINORA_STORE_QUOTA_BYTES): when either is reached, the oldest fragments of all streams go, but
 /// for pinned ones; when nothing may go, producers are refused with an ERROR acknowledgement.
+///
+/// Rules of alerts can send mails through an SMTP server: KINORA_ALERTS_SMTP_HOST and _FROM, and
+/// _USER and _PASSWORD where it wants a login, or the table [alerts.smtp] of the file.
 #[derive(Args)]
 #[command(verbatim_doc_comment, about = "Run the server")]
 pub(super) struct Serve {
@@ -162,13 +165,14 @@ impl Running {
 
     /// Like [`Running::start`], with the store on another disk.
     async fn start_on(mut config: Config, disk: Arc<dyn Disk>) -> Result<Self, Failure> {
+        let alert = alerts::options(&config.alerts)?;
         let server = Server::bind(&config).await?;
         config.listen = server.address()?;
         let app = tokio::task::spawn_blocking(move || open(config, disk)).await??;
         let housekeeping = tokio::spawn(keep_house(Arc::clone(&app)));
         let serving = tokio::spawn(server.run(Arc::clone(&app)));
         let detecting = tokio::spawn(customers::detect(Arc::clone(&app)));
-        let alerting = tokio::spawn(alerts::run(Arc::clone(&app)));
+        let alerting = tokio::spawn(alerts::run(Arc::clone(&app), alert));
         Ok(Self { app, serving, housekeeping, detecting, alerting })
     }
 

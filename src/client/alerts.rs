@@ -6,7 +6,7 @@ use reqwest::{Method, RequestBuilder, Url};
 use super::{CALL_TIMEOUT, Client, Error, refusal};
 use crate::types::{ServerTimestamp, ShardId, StreamName};
 use crate::wire::alerts::{
-    AlerterState, ClipRange, Link, LinkRequest, LinkTarget, NamedRule, Rule, RuleList,
+    AlerterState, ClipRange, Link, LinkRequest, LinkTarget, NamedRule, Rule, RuleList, RuleState,
 };
 use crate::wire::records::data::{GetShardIteratorInput, GetShardIteratorOutput};
 use crate::wire::sigv4::EMPTY_PAYLOAD;
@@ -58,6 +58,22 @@ impl Client {
     pub async fn put_alerter_state(&self, state: &AlerterState) -> Result<(), Error> {
         let path = (Method::PUT, &["alerts", "state"][..]);
         let _: serde_json::Value = self.call_native("PUT state", path, Some(state)).await?;
+        Ok(())
+    }
+
+    /// What a rule remembers; nothing before anything was stored.
+    pub async fn alert_rule_state(&self, name: &str) -> Result<RuleState, Error> {
+        let path = (Method::GET, &["alerts", "rules", name, "state"][..]);
+        self.call_native("GET rule's state", path, None::<&()>).await
+    }
+
+    /// Stores what a rule remembers.
+    ///
+    /// # Errors
+    /// [`Error::is_no_resource`] when there is no such rule.
+    pub async fn put_alert_rule_state(&self, name: &str, state: &RuleState) -> Result<(), Error> {
+        let path = (Method::PUT, &["alerts", "rules", name, "state"][..]);
+        let _: serde_json::Value = self.call_native("PUT rule's state", path, Some(state)).await?;
         Ok(())
     }
 

@@ -114,10 +114,11 @@ impl Error {
     }
 }
 
-/// `reqwest` keeps the reason in the chain of sources: "error sending request: connect: refused".
-fn chain(error: &reqwest::Error) -> String {
+/// What an error says, with its reasons: `reqwest` keeps them in the chain of sources, "error sending
+/// request: connect: refused".
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
+    let mut source = error.source();
     while let Some(cause) = source {
         text = format!("{text}: {cause}");
         source = cause.source();

@@ -23,7 +23,7 @@ pub use alerts::{MAX_CROP_BYTES, Place};
 pub use archive::{ListedFragment, Page};
 pub use backoff::Backoff;
 pub use credentials::{ProfileError, credentials_from_profile};
-pub use error::Error;
+pub use error::{Error, chain};
 pub use file::FileLines;
 pub use media::{Acks, Media, StartSelector};
 pub use records::{NewRecord, NotStored, RecordsPage};

@@ -14,12 +14,15 @@ fn nothing_given_is_the_defaults() {
 #[test]
 fn flags_go_before_variables_and_variables_before_the_file() {
     let file = "region = 'file'\naccount = '111111111111'\nlisten = '127.0.0.1:1'\n\
-                [http]\nmax_connections = 7\nmax_json_bytes = 2048";
+                [http]\nmax_connections = 7\nmax_json_bytes = 2048\n\
+                [alerts.smtp]\nhost = 'file'\nencryption = 'tls'";
     let env = [
         ("KINORA_REGION", "env"),
         ("KINORA_LISTEN", "127.0.0.1:2"),
         ("KINORA_HTTP_MAX_CONNECTIONS", "8"),
         ("KINORA_PUT_MEDIA_ENFORCE_RATES", "true"),
+        ("KINORA_ALERTS_SMTP_HOST", "mail.example.org"),
+        ("KINORA_ALERTS_SMTP_FROM", "kinora@example.org"),
         ("KINORA_PUBLIC_URL", "https://video.example.org/"),
         ("KINORA_PORT", "tcp://…"),
     ];
@@ -30,7 +33,19 @@ fn flags_go_before_variables_and_variables_before_the_file() {
     assert_eq!(config.listen.port(), 3);
     assert_eq!((config.http.max_connections, config.http.max_json_bytes), (8, 2048));
     assert!(config.put_media.enforce_rates);
+    assert_eq!(
+        (&config.alerts.smtp.host[..], config.alerts.smtp.port()),
+        ("mail.example.org", 465)
+    );
     assert_eq!(config.public_url.as_deref(), Some("https://video.example.org"));
+}
+
+#[test]
+fn password_is_in_no_log() {
+    let file = "[alerts.smtp]\nhost = 'h'\nfrom = 'a@b'\nuser = 'u'\npassword = 'hush'";
+    let config = merge(file, &[], &[]).expect("valid settings");
+    assert_eq!(config.alerts.smtp.password, "hush");
+    assert!(!format!("{config:?}").contains("hush"));
 }
 
 #[test]
@@ -50,6 +65,14 @@ fn what_is_wrong_is_named() {
         merge("[store]\nquota_bytes = 67108864", &[], &[]),
         merge("[records]\nshard_limits = 'some'", &[], &[]),
         merge("[records]\nread_wait_ms = 60000", &[], &[]),
+        merge("[alerts.smtp]\nhost = 'h'", &[], &[]),
+        merge("[alerts.smtp]\nhost = 'h'\nfrom = 'a@b'\nuser = 'u'", &[], &[]),
+        merge(
+            "[alerts.smtp]\nhost = 'h'\nfrom = 'a@b'\nuser = 'u'\npassword = 'p'",
+            &[("KINORA_ALERTS_SMTP_ENCRYPTION", "none")],
+            &[],
+        ),
+        merge("", &[("KINORA_ALERTS_SMTP_PORT", "mail")], &[]),
     ];
     let expected = [
         "kinora.toml: TOML parse error at line 1, column 1",
@@ -66,6 +89,10 @@ fn what_is_wrong_is_named() {
         "store.quota_bytes must be 0 or at least 6 times store.segment_bytes",
         "kinora.toml: TOML parse error at line 2, column 16",
         "records.read_wait_ms must be up to 20000",
+        "alerts.smtp.host and alerts.smtp.from must be given together",
+        "alerts.smtp.user and alerts.smtp.password must be given together",
+        "alerts.smtp.encryption can be none with a login only on a loopback address",
+        "KINORA_ALERTS_SMTP_PORT: expected integer, got `mail`",
     ];
     for (case, expected) in cases.into_iter().zip(expected) {
         let message = case.expect_err(expected);

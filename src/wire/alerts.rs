@@ -148,18 +148,16 @@ pub struct Notice {
     pub crop: Option<String>,
 }
 
-/// Where the alerter goes on after a restart (`GET` and `PUT /v1/alerts/state`). Places and rules'
-/// memories are of one moment: what is read again from there gives the same alerts.
+/// Where the alerter goes on after a restart (`GET` and `PUT /v1/alerts/state`). It is stored after
+/// what rules remember: what is read again from there gives the same alerts, or none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AlerterState {
     /// The last record that was looked at: by record stream and shard.
     pub places: BTreeMap<String, BTreeMap<String, String>>,
-    /// What rules remember, by name.
-    pub rules: BTreeMap<String, RuleState>,
 }
 
-/// What a rule remembers.
+/// What a rule remembers (`GET` and `PUT /v1/alerts/rules/{name}/state`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RuleState {
@@ -173,6 +171,8 @@ pub struct RuleState {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct StreamState {
+    /// When it last changed, on the server's clock: who is forgotten, is the one with the earliest.
+    pub changed: f64,
     /// Tracks that were told or counted, the newest last.
     pub tracks: Vec<String>,
     /// When those came that count within the window.

@@ -5,10 +5,12 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use kinora::clock::Clock;
 use kinora::wire::sigv4::{self, Credentials, Request, Target};
 
@@ -157,6 +159,20 @@ impl Server {
         self.exchange(&format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"))
     }
 
+    /// Puts nothing to a native address.
+    pub fn put(&self, path: &str) -> io::Result<()> {
+        let Credentials { access_key, secret, .. } = &self.credentials;
+        let pair = STANDARD.encode(format!("{access_key}:{secret}"));
+        let head = format!("PUT {path} HTTP/1.1\r\nhost: a\r\nauthorization: Basic {pair}");
+        let rest = "connection: close\r\ncontent-length: 0\r\n\r\n";
+        self.exchange(&format!("{head}\r\n{rest}")).map(drop)
+    }
+
+    /// The file with the root key.
+    pub fn credentials_file(&self) -> PathBuf {
+        self.data.path().join("credentials")
+    }
+
     fn exchange(&self, request: &str) -> io::Result<Vec<u8>> {
         let mut socket = TcpStream::connect(self.address)?;
         socket.write_all(request.as_bytes())?;
@@ -196,9 +212,11 @@ pub const START_TIMESTAMP: &str = "1795308000";
 
 /// Linux counts in hundredths of a second for every program (`USER_HZ`).
 const TICK: Duration = Duration::from_millis(10);
-/// Where the two times stand behind the program's name in `/proc/PID/stat` (proc(5)).
+/// Where the times stand, its own and those of its children, behind the program's name in `/proc/PID/stat` (proc(5)).
 const UTIME: usize = 11;
 const STIME: usize = 12;
+const CUTIME: usize = 13;
+const CSTIME: usize = 14;
 
 impl Process {
     /// CPU time that the process used so far.
@@ -209,10 +227,19 @@ impl Process {
 
 /// CPU time that a process, or this one ("self"), used so far.
 pub fn cpu(process: &str) -> io::Result<Duration> {
+    ticks(process, [UTIME, STIME])
+}
+
+/// CPU time that children of this process used which it has waited for.
+pub fn cpu_of_children() -> io::Result<Duration> {
+    ticks("self", [CUTIME, CSTIME])
+}
+
+fn ticks(process: &str, fields: [usize; 2]) -> io::Result<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<u32>().ok()).unwrap_or(0);
-    Ok(TICK * (ticks(UTIME) + ticks(STIME)))
+    let texts: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
+    let ticks = |at: usize| texts.get(at).and_then(|text| text.parse::<u32>().ok()).unwrap_or(0);
+    Ok(TICK * fields.into_iter().map(ticks).sum())
 }
 
 impl Drop for Process {

@@ -15,12 +15,12 @@ use crate::support::{Server, TARGET};
 
 const SECRET: &str = "a secret of the receiver";
 /// How long a test waits for an alert that must come.
-const PATIENCE: Duration = Duration::from_secs(40);
+pub const PATIENCE: Duration = Duration::from_secs(40);
 
 /// One request as a receiver got it.
 pub struct Post {
     head: String,
-    body: Vec<u8>,
+    pub body: Vec<u8>,
     at: Instant,
 }
 
@@ -29,13 +29,13 @@ impl Post {
         serde_json::from_slice(&self.body).expect("JSON")
     }
 
-    fn header(&self, name: &str) -> &str {
+    pub fn header(&self, name: &str) -> &str {
         let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
         lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value).expect(name)
     }
 
     /// Whether the signature is that of the whole body at the time that it names.
-    fn is_signed(&self) -> bool {
+    pub fn is_signed(&self) -> bool {
         let given = self.header("x-kinora-signature");
         let time = given.strip_prefix("t=").and_then(|rest| rest.split_once(','));
         let seconds = time.and_then(|(time, _)| time.parse().ok()).expect("a time");
@@ -89,11 +89,11 @@ pub fn nobody() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port")
 }
 
-const SETTINGS: [(&str, &str); 2] =
+pub const SETTINGS: [(&str, &str); 2] =
     [("KINORA_ALERTS_STREAMS", "findings"), ("KINORA_ALERTS_RETRY_SECONDS", "1")];
 
 /// A server with a record stream for findings.
-async fn server(settings: &[(&str, &str)]) -> Server {
+pub async fn server(settings: &[(&str, &str)]) -> Server {
     let settings: Vec<_> = SETTINGS.iter().chain(settings).copied().collect();
     let server = Server::start_configured(&settings);
     let made = server.kinesis().create_stream().stream_name("findings").shard_count(1);
@@ -101,19 +101,41 @@ async fn server(settings: &[(&str, &str)]) -> Server {
     server
 }
 
-fn webhook(address: SocketAddr) -> Value {
+pub fn webhook(address: SocketAddr) -> Value {
     json!({ "type": "webhook", "url": format!("http://{address}/hook"), "secret": SECRET })
 }
 
-fn put_rule(server: &Server, name: &str, rule: &Value) -> Value {
+pub fn put_rule(server: &Server, name: &str, rule: &Value) -> Value {
     answer(server, "PUT", &format!("/v1/alerts/rules/{name}"), "", &rule.to_string())
 }
 
-/// A face nobody knows appears before `camera`.
+/// A face nobody knows appears before `camera` now.
 async fn appears(server: &Server, track: &str) {
-    let time = Clock::system().now().as_secs_f64();
+    appears_at(server, track, Clock::system().now().as_secs_f64(), &Value::Null).await;
+}
+
+/// The same, at a time of the stream's media, with a sighting of the collection `staff`.
+pub async fn appears_at(server: &Server, track: &str, time: f64, sighting: &Value) {
+    put(server, &[finding("camera", track, time, sighting)]).await;
+}
+
+/// Puts findings as a stream processor does.
+pub async fn put(server: &Server, findings: &[Value]) {
+    use aws_sdk_kinesis::{primitives::Blob, types::PutRecordsRequestEntry};
+    let record = |finding: &Value| {
+        let data = Blob::new(finding.to_string());
+        PutRecordsRequestEntry::builder().partition_key("p").data(data).build().expect("complete")
+    };
+    let records = findings.iter().map(record).collect();
+    let put = server.kinesis().put_records().stream_name("findings").set_records(Some(records));
+    let put = put.send().await.expect("put");
+    assert_eq!(put.failed_record_count(), Some(0), "{put:?}");
+}
+
+/// What a stream processor says of a face that appears.
+pub fn finding(stream: &str, track: &str, time: f64, sighting: &Value) -> Value {
     let bounds = json!({ "Height": 0.2, "Width": 0.2, "Left": 0.4, "Top": 0.4 });
-    let record = json!({
+    json!({
         "InputInformation": { "KinesisVideo": {
             "StreamArn": "arn", "FragmentNumber": "1", "ServerTimestamp": time,
             "ProducerTimestamp": time, "FrameOffsetInSeconds": 0.0,
@@ -121,22 +143,19 @@ async fn appears(server: &Server, track: &str) {
         "StreamProcessorInformation": { "Status": "RUNNING" },
         "FaceSearchResponse": [],
         "Kinora": {
-            "Version": 1, "Processor": "p", "Collection": "staff", "Stream": "camera",
+            "Version": 1, "Processor": "p", "Collection": "staff", "Stream": stream,
             "ResultId": track, "FrameTimestamp": time,
             "Events": [{
-                "Type": "appeared", "TrackId": track, "ResultId": track, "Stream": "camera",
+                "Type": "appeared", "TrackId": track, "ResultId": track, "Stream": stream,
                 "Time": time, "First": time, "Last": time, "Frames": 3,
                 "PersonId": "u1", "PersonName": null, "Known": false, "Similarity": null,
-                "SightingId": null, "FaceId": null, "BoundingBox": bounds, "Confidence": 99.0,
+                "SightingId": sighting, "FaceId": null, "BoundingBox": bounds, "Confidence": 99.0,
             }],
         },
-    });
-    let data = aws_sdk_kinesis::primitives::Blob::new(record.to_string());
-    let put = server.kinesis().put_record().stream_name("findings").partition_key("camera");
-    put.data(data).send().await.expect("put");
+    })
 }
 
-fn next(posts: &Receiver<Post>) -> Post {
+pub fn next(posts: &Receiver<Post>) -> Post {
     posts.recv_timeout(PATIENCE).expect("an alert")
 }
 
@@ -286,7 +305,11 @@ async fn rules_are_kept_listed_refused_and_deleted() {
     let mail =
         json!({ "when": { "type": "face" }, "targets": [{ "type": "email", "to": ["a@b"] }] });
     let refused = ask(&server, "PUT", "/v1/alerts/rules/door", "", &mail.to_string());
-    assert!(refused.status == 400 && refused.text().contains("mail server"), "{}", refused.text());
+    assert!(
+        refused.status == 400 && refused.text().contains("alerts.smtp.host"),
+        "{}",
+        refused.text()
+    );
     assert_eq!(answer(&server, "GET", "/v1/alerts", "", ""), json!({ "alerts": [] }));
 
     let made = put_rule(&server, "door", &json!({ "when": { "type": "face" } }));

@@ -1,5 +1,6 @@
 //! A range of a stream as one MP4 file: what ffprobe and GStreamer say of it, parts of it, links.
 
+use std::ffi::OsStr;
 use std::process::Command;
 
 use kinora::wire::sigv4::Request;
@@ -13,9 +14,15 @@ use crate::support::{Answer, Server};
 /// A server with a recorded upload of H.264 and AAC, and when its fragments begin and end.
 async fn recorded() -> (Server, Vec<(f64, f64)>) {
     let server = Server::start();
+    let times = record(&server).await;
+    (server, times)
+}
+
+/// Uploads the same to the stream `camera` of a server.
+pub async fn record(server: &Server) -> Vec<(f64, f64)> {
     server.create_stream("camera", 24).await;
     let body = fixture("kvssink-h264_aac-two_tracks");
-    let acks = put_media(&server, &Head::absolute("camera"), &body, 65_524);
+    let acks = put_media(server, &Head::absolute("camera"), &body, 65_524);
     assert!(of_kind(&acks, "ERROR").is_empty(), "{acks:?}");
     let answer = server.get_with_key("/v1/streams/camera/fragments");
     let listed: Value = serde_json::from_slice(&answer.body).expect("JSON");
@@ -25,7 +32,22 @@ async fn recorded() -> (Server, Vec<(f64, f64)>) {
     };
     let times: Vec<_> = listed["fragments"].as_array().expect("a list").iter().map(time).collect();
     assert!(times.len() >= 3, "{times:?}");
-    (server, times)
+    times
+}
+
+/// Whether ffprobe finds no fault in a recording of two tracks that lasts so many seconds.
+pub fn assert_plays(input: impl AsRef<OsStr>, seconds: f64) {
+    let output = Command::new("ffprobe")
+        .args(["-v", "error", "-show_entries", "format=duration:stream=codec_name", "-of", "json"])
+        .arg(input)
+        .output()
+        .expect("ffprobe is installed (make setup)");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "ffprobe: {said}");
+    let probed: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(probed["streams"].as_array().map(Vec::len), Some(2), "{probed}");
+    let duration = probed["format"]["duration"].as_str().and_then(|text| text.parse::<f64>().ok());
+    assert!((duration.expect("a duration") - seconds).abs() < 0.2, "{probed}, not {seconds}");
 }
 
 fn link(server: &Server, from: f64, to: f64) -> String {
@@ -36,7 +58,8 @@ fn link(server: &Server, from: f64, to: f64) -> String {
     format!("{}{}", server.endpoint, &url[url.find("/v1/").expect("a path")..])
 }
 
-fn get(server: &Server, url: &str, added: &[(&str, &str)]) -> Answer {
+/// What a link to the server shows.
+pub fn get(server: &Server, url: &str, added: &[(&str, &str)]) -> Answer {
     let path = url.strip_prefix(&server.endpoint).expect("a link to the server");
     let (path, query) = path.split_once('?').expect("a query");
     let mut headers = vec![("host", server.authority())];
@@ -50,19 +73,7 @@ async fn clip_plays_in_ffprobe_and_gstreamer_from_its_link() {
     // The middle of the second fragment to the middle of the third: both of them.
     let middle = |at: usize| (times[at].0 + times[at].1) / 2.0;
     let url = link(&server, middle(1), middle(2));
-    let output = Command::new("ffprobe")
-        .args(["-v", "error", "-show_entries", "format=duration:stream=codec_name", "-of", "json"])
-        .arg(&url)
-        .output()
-        .expect("ffprobe is installed (make setup)");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.is_empty(), "ffprobe: {said}");
-    let probed: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    let codecs: Vec<_> = probed["streams"].as_array().expect("streams").iter().collect();
-    assert_eq!(codecs.len(), 2, "{probed}");
-    let duration = probed["format"]["duration"].as_str().and_then(|text| text.parse::<f64>().ok());
-    let expected = times[2].1 - times[1].0;
-    assert!((duration.expect("a duration") - expected).abs() < 0.2, "{probed}, not {expected}");
+    assert_plays(&url, times[2].1 - times[1].0);
 
     let file = tempfile::Builder::new().suffix(".mp4").tempfile().expect("a file");
     let whole = get(&server, &url, &[]);

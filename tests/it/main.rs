@@ -1,5 +1,8 @@
 //! The server from outside: one module per subject, over real sockets.
 
+mod alert_clips;
+mod alert_mails;
+mod alert_memory;
 mod alerts;
 mod auth;
 mod bad_input;

@@ -144,6 +144,7 @@ fn library_crates_stay_in_their_rooms() {
         (&["gst::", "gst_app::", "gst_video::"], &["produce/gstreamer", "detect/gstreamer"]),
         (&["axum::", "hyper::", "http_body"], &["api", "web.rs", "cli", "produce/tests"]),
         (&["redb::"], &["store"]),
+        (&["lettre::"], &["alert/mail"]),
         (&["tract_onnx::", "prost::"], &["vision/onnx", "vision/models"]),
         (&["std::env::var"], &["config.rs", "client", "cli", "media/mkv/tests", "store/tests"]),
     ];

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::alert::memory::MAX_TRACKS;
 
 /// A rule that was made at 0.
 fn watch(changes: Value) -> Watch {

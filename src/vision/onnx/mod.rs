@@ -7,6 +7,7 @@
 mod confirmer;
 mod detector;
 mod recogniser;
+mod separable;
 
 #[cfg(test)]
 mod tests;
@@ -140,6 +141,7 @@ impl Network {
         let names: Vec<String> = names.collect();
         let fact = f32::fact([1, CHANNELS, height, width]).into();
         model.set_input_fact(0, fact).map_err(engine)?;
+        let model = model.into_typed().and_then(separable::join).map_err(engine)?;
         let model = model.into_optimized().map_err(engine)?;
         let shapes = (0..names.len()).map(|output| shape(&model, output));
         let shapes = shapes.collect::<TractResult<Vec<_>>>().map_err(engine)?;

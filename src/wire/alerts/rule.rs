@@ -168,8 +168,12 @@ pub enum Target {
     },
     /// A mail, through the SMTP server of the configuration.
     Email {
-        /// The addresses.
+        /// The addresses; each gets a mail of its own.
         to: Vec<String>,
+        /// Whether the clip itself goes with it, where it is small enough for a mail; it is then
+        /// sent when the clip's end is stored.
+        #[serde(default)]
+        attach_clip: bool,
     },
 }
 
@@ -221,6 +225,12 @@ impl Rule {
         within("targets", self.targets.len(), 0, MAX_TARGETS)?;
         self.targets.iter().try_for_each(Target::check)?;
         within("maxAttempts", self.max_attempts as usize, 1, MAX_ATTEMPTS as usize)
+    }
+
+    /// The zone that times are told in: the schedule's, where there is one.
+    pub fn zone(&self) -> TimeZone {
+        let named = self.schedule.as_ref().and_then(|schedule| zone(&schedule.time_zone).ok());
+        named.unwrap_or(TimeZone::UTC)
     }
 }
 
@@ -325,7 +335,7 @@ impl Target {
         match self {
             // What follows a question mark may be a secret of the receiver's own.
             Self::Webhook { url, .. } => url.split('?').next().unwrap_or_default().to_owned(),
-            Self::Email { to } => to.join(", "),
+            Self::Email { to, .. } => to.join(", "),
         }
     }
 
@@ -342,7 +352,7 @@ impl Target {
                 }
                 within("targets.secret", secret.chars().count(), MIN_SECRET_CHARS, MAX_TEXT_CHARS)
             }
-            Self::Email { to } => {
+            Self::Email { to, .. } => {
                 within("targets.to", to.len(), 1, MAX_ADDRESSES)?;
                 to.iter().try_for_each(|address| mail_address(address))
             }
@@ -384,15 +394,26 @@ fn within(
     Err(invalid(member, format!("must be from {least} to {most} (count, characters or number)")))
 }
 
-/// Enough to find a slip of the pen; whether there is such an address, its server says.
+/// Whether mails can be sent there, as far as can be told from its form (RFC 5321, without quotes);
+/// whether there is such an address, its server says.
 fn mail_address(address: &str) -> Result<(), InvalidRule> {
-    let parts = address.rsplit_once('@');
-    let usable = parts.is_some_and(|(local, host)| !local.is_empty() && !host.is_empty());
-    let plain = address.chars().all(|c| c.is_ascii_graphic() && !",;<>()".contains(c));
-    if usable && plain && address.len() <= 254 {
-        return Ok(());
+    let dotted = |text: &str, longest: usize, is_part: fn(&str) -> bool| {
+        text.len() <= longest && text.split('.').all(is_part)
+    };
+    let word = |text: &str| {
+        let allowed =
+            |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+/=?^_`{|}~-".contains(&byte);
+        !text.is_empty() && text.bytes().all(allowed)
+    };
+    let label = |text: &str| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        let edge = text.starts_with('-') || text.ends_with('-');
+        (1..=63).contains(&text.len()) && !edge && text.bytes().all(allowed)
+    };
+    match address.split_once('@') {
+        Some((user, host)) if dotted(user, 64, word) && dotted(host, 189, label) => Ok(()),
+        _ => Err(invalid("targets.to", format!("{address:?} is not a mail address"))),
     }
-    Err(invalid("targets.to", format!("{address:?} is not a mail address")))
 }
 
 fn weekday(day: &str) -> Result<Weekday, InvalidRule> {
