@@ -1,5 +1,6 @@
 //! Verifies a store that nobody has open: every checksum, the order of the log, the catalog against
-//! the log, the database of people. On request, makes what is damaged harmless, without deleting anything.
+//! the log, the database of people. On request, makes what is damaged harmless, without deleting
+//! anything.
 //!
 //! Here: what is wrong, as facts. Not here: how an operator is told (`cli`). The log is walked
 //! without the index, as the index is derived from it and proves nothing.

@@ -89,7 +89,7 @@ pub trait Disk: Send + Sync + std::fmt::Debug + 'static {
     }
 }
 
-/// A file of the disk, a segment most often. All methods may be called at the same time from several threads.
+/// A file, of a segment most often. All methods may be called at the same time from several threads.
 pub trait DiskFile: Send + Sync + std::fmt::Debug + 'static {
     /// Bytes of the file; a segment's are fixed at its creation.
     fn size(&self) -> io::Result<u64>;

@@ -151,8 +151,8 @@ impl PeopleStore {
         })
     }
 
-    /// Reads all that a disk's database has, and verifies it; changes nothing. What is wrong is no
-    /// error, but that the file does not open at all.
+    /// Verifies a disk's database and reads every row of it; changes nothing. The outer error is the
+    /// operating system's, which says nothing of what is in the file.
     pub(super) fn verify(disk: &dyn Disk) -> io::Result<Result<(), PeopleStoreError>> {
         let Some(file) = disk.read_people()? else { return Ok(Ok(())) };
         let file = Overlay::over(file)?;
