@@ -21,9 +21,10 @@ const FAILED: u8 = 2;
 
 /// Verify a data directory that no server has open.
 ///
-/// Reads everything: the checksums of every segment, entry and fragment, the order of the log, and
-/// the catalog of streams against the log. Says which seconds of which stream are damaged, on the
-/// producer's clock, in RFC 3339, and which records of which shard. Changes nothing without --repair.
+/// Reads everything: the checksums of every segment, entry and fragment, the order of the log, the
+/// catalog of streams against the log, and the database of people. Says which seconds of which
+/// stream are damaged, on the producer's clock, in RFC 3339, and which records of which shard.
+/// Changes nothing without --repair.
 ///
 /// Exit status: 0 when the directory is sound, 1 when there is damage (also when --repair has
 /// just dealt with it), 2 when it could not be checked or repaired.
@@ -34,7 +35,8 @@ pub(super) struct Check {
     #[arg(value_name = "DIR")]
     data: Option<String>,
     /// Move what cannot be read to DIR/aside, so that the server starts and players see a gap in
-    /// its place. Deletes nothing
+    /// its place. A damaged database of people is moved as a whole: the server starts with no
+    /// collections. Deletes nothing
     #[arg(long)]
     repair: bool,
     /// Settings file; kinora.toml in the working directory when it exists
@@ -141,6 +143,9 @@ fn damage(damage: &Damage) -> String {
             id.0,
             count(*fragments, "whole fragment"),
         ),
+        Damage::People { what } => {
+            format!("people: {what}: who was enrolled and seen cannot be read")
+        }
     }
 }
 

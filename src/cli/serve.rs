@@ -234,7 +234,13 @@ fn open(config: Config, disk: Arc<dyn Disk>) -> Result<AppState, Failure> {
     let queues = Queues::open(store.clone(), clock.clone(), options.max_consumers);
     let queues = queues.map_err(|error| format!("queues: {error}"))?;
     let people = People::open(&store, clock.clone(), options::of_people(&config));
-    let people = people.map_err(|error| error.to_string())?;
+    let people = people.map_err(|error| {
+        let dir = config.data.display();
+        format!(
+            "{dir}: {error}; `kinora check {dir}` tells what is wrong, and `kinora check --repair \
+             {dir}` sets a damaged one aside, so that the server starts without it"
+        )
+    })?;
     let records = Arc::new(RecordStreams::new(store.clone(), clock.clone(), options));
     let pictures = Pictures::new(options::of_pictures(&config));
     let processors = Processors::new(store.clone(), clock.clone());

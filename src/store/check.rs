@@ -1,5 +1,6 @@
 //! Verifies a store that nobody has open: every checksum, the order of the log, the catalog against
-//! the log. On request, makes what is damaged harmless, without deleting anything.
+//! the log, the database of people. On request, makes what is damaged harmless, without deleting
+//! anything.
 //!
 //! Here: what is wrong, as facts. Not here: how an operator is told (`cli`). The log is walked
 //! without the index, as the index is derived from it and proves nothing.
@@ -21,6 +22,7 @@ use std::path::Path;
 
 use super::disk::{Disk, FileDisk};
 use super::log::entry::Lsn;
+use super::people::PeopleStore;
 use crate::types::{ProducerTimestamp, StreamId, StreamName};
 
 /// What was found.
@@ -30,7 +32,7 @@ pub struct CheckReport {
     pub streams: usize,
     /// Segment files that hold a part of the log.
     pub segments: usize,
-    /// Bytes that were read.
+    /// Bytes of the log that were read.
     pub bytes: u64,
     /// Whole fragments of streams that exist; with those that have expired and whose space was not
     /// used again yet.
@@ -81,6 +83,11 @@ pub enum Damage {
         id: StreamId,
         /// Its whole fragments, or records.
         fragments: u64,
+    },
+    /// The database of people: collections, faces and sightings.
+    People {
+        /// What is wrong.
+        what: String,
     },
 }
 
@@ -209,6 +216,7 @@ pub(super) fn check_on(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<CheckReport, CheckError> {
     let catalog = catalog::read(disk)?;
+    let people = PeopleStore::verify(disk).map_err(|e| failed("open the database of people", e))?;
     let set_aside = repair::ranges_set_aside(disk)?;
     let mut ledger = ledger::Ledger::default();
     let walked = walk::walk(disk, &mut ledger, progress)?;
@@ -222,11 +230,17 @@ pub(super) fn check_on(
     catalog.tell(&lost_streams, &mut report);
     walked.tell(&mut report);
     ledger.tell(&catalog, &lost_streams, &set_aside, &mut report);
+    if let Err(error) = &people {
+        report.damage.push(Damage::People { what: error.what().to_owned() });
+    }
     if repair && !report.damage.is_empty() {
         let mut repair = repair::Repair::new(disk, &mut report.repairs);
         repair.catalog(&catalog, &lost_streams)?;
         repair.log(&walked)?;
         repair.remember(&ledger.missing_ranges(&catalog, &set_aside))?;
+        if people.is_err() {
+            repair.people()?;
+        }
     }
     Ok(report)
 }

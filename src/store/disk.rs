@@ -6,10 +6,12 @@
 mod blocks;
 mod database;
 mod memory;
+mod overlay;
 
 pub use blocks::{BLOCK_BYTES, Blocks};
 pub(super) use memory::MemoryDatabase;
 pub use memory::{Faults, MemoryDisk};
+pub(super) use overlay::Overlay;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, IoSlice, IoSliceMut};
@@ -46,6 +48,9 @@ pub trait Disk: Send + Sync + std::fmt::Debug + 'static {
     /// Opens or creates the database of people, which keeps up to `cache_bytes` in memory.
     fn people(&self, cache_bytes: usize) -> Result<redb::Database, redb::DatabaseError>;
 
+    /// Opens the file of the database of people to read it alone; `None` when there is none.
+    fn read_people(&self) -> io::Result<Option<Arc<dyn DiskFile>>>;
+
     /// The bytes of the catalog's database; `None` when there is none.
     fn read_catalog(&self) -> io::Result<Option<Vec<u8>>>;
 
@@ -71,17 +76,22 @@ pub trait Disk: Send + Sync + std::fmt::Debug + 'static {
     /// Moves the catalog's database there; the next [`Disk::catalog`] makes an empty one.
     fn move_catalog_aside(&self) -> io::Result<()>;
 
+    /// Moves the database of people there, and tells its name there; the next [`Disk::people`]
+    /// makes an empty one.
+    fn move_people_aside(&self) -> io::Result<String>;
+
     /// The names of all that was set aside.
     fn list_aside(&self) -> io::Result<Vec<String>>;
+
     /// Bytes that the process may still take of the disk. A disk that can not tell has room.
     fn free_bytes(&self) -> io::Result<u64> {
         Ok(u64::MAX)
     }
 }
 
-/// A segment file. All methods may be called at the same time from several threads.
+/// A file, of a segment most often. All methods may be called at the same time from several threads.
 pub trait DiskFile: Send + Sync + std::fmt::Debug + 'static {
-    /// Bytes of the file, fixed at its creation.
+    /// Bytes of the file; a segment's are fixed at its creation.
     fn size(&self) -> io::Result<u64>;
 
     /// Fills `buffer` from `offset` on.
@@ -140,10 +150,13 @@ impl FileDisk {
         Ok(path)
     }
 
-    fn move_to_aside(&self, from: &Path, name: &str) -> io::Result<()> {
-        fs::rename(from, self.free_aside(name)?)?;
+    /// Moves a file, and tells its name in `aside`.
+    fn move_to_aside(&self, from: &Path, name: &str) -> io::Result<String> {
+        let to = self.free_aside(name)?;
+        fs::rename(from, &to)?;
         sync_dir(&self.dir.join("aside"))?;
-        sync_dir(from.parent().unwrap_or(&self.dir))
+        sync_dir(from.parent().unwrap_or(&self.dir))?;
+        Ok(to.file_name().unwrap_or_default().to_string_lossy().into_owned())
     }
 
     fn create_sized(&self, path: &Path, len: u64) -> io::Result<File> {
@@ -205,6 +218,14 @@ impl Disk for FileDisk {
         Ok(database)
     }
 
+    fn read_people(&self) -> io::Result<Option<Arc<dyn DiskFile>>> {
+        match File::open(self.dir.join(PEOPLE_FILE)) {
+            Ok(file) => Ok(Some(Arc::new(SegmentFile { file, direct: None }))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     fn read_catalog(&self) -> io::Result<Option<Vec<u8>>> {
         match fs::read(self.dir.join(CATALOG)) {
             Ok(bytes) => Ok(Some(bytes)),
@@ -256,11 +277,15 @@ impl Disk for FileDisk {
     }
 
     fn move_aside(&self, name: &str) -> io::Result<()> {
-        self.move_to_aside(&self.segment(name), name)
+        self.move_to_aside(&self.segment(name), name).map(drop)
     }
 
     fn move_catalog_aside(&self) -> io::Result<()> {
-        self.move_to_aside(&self.dir.join(CATALOG), CATALOG)
+        self.move_to_aside(&self.dir.join(CATALOG), CATALOG).map(drop)
+    }
+
+    fn move_people_aside(&self) -> io::Result<String> {
+        self.move_to_aside(&self.dir.join(PEOPLE_FILE), PEOPLE_FILE)
     }
 
     fn list_aside(&self) -> io::Result<Vec<String>> {
@@ -274,7 +299,7 @@ impl Disk for FileDisk {
     }
 }
 
-/// A file that is open twice.
+/// A file that may be open twice.
 #[derive(Debug)]
 struct SegmentFile {
     /// Of which only what is asked for is read: reading ahead of slow readers would keep the device,

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, Server};
 
-const COLLECTION: &str = "/v1/collections/c";
+pub const COLLECTION: &str = "/v1/collections/c";
 
 impl Server {
     /// Calls the native API with a JSON body and the root key.
-    fn people_call(&self, method: &str, path: &str, body: &str) -> Answer {
+    pub fn people_call(&self, method: &str, path: &str, body: &str) -> Answer {
         let pair = format!("{}:{}", self.credentials.access_key, self.credentials.secret);
         let basic = format!("Basic {}", STANDARD.encode(pair));
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
@@ -32,7 +32,7 @@ impl Server {
         self.exchange(&[head.as_bytes(), picture].concat())
     }
 
-    fn people_ok(&self, method: &str, path: &str, body: &Value) -> Value {
+    pub fn people_ok(&self, method: &str, path: &str, body: &Value) -> Value {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let answer = self.people_call(method, path, &body);
         assert!(matches!(answer.status, 200 | 204), "{method} {path}: {answer:?}");
@@ -40,7 +40,7 @@ impl Server {
     }
 
     /// What becomes of a face that is seen; looks are as far apart as their numbers.
-    fn observe(&self, track: &str, at: f32) -> Value {
+    pub fn observe(&self, track: &str, at: f32) -> Value {
         self.people_ok("POST", &format!("{COLLECTION}/observations"), &observation(track, at))
     }
 
@@ -59,7 +59,7 @@ fn parse(answer: &Answer) -> Value {
     serde_json::from_slice(&answer.body).expect("JSON")
 }
 
-fn person_path(id: &Value) -> String {
+pub fn person_path(id: &Value) -> String {
     format!("{COLLECTION}/people/{}", id.as_str().expect("an id"))
 }
 

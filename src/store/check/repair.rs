@@ -96,6 +96,18 @@ impl<'a> Repair<'a> {
         Ok(())
     }
 
+    /// Moves the database of people away, for the server to begin a new one: unlike streams, people
+    /// can be found nowhere else.
+    pub fn people(&mut self) -> Result<(), CheckError> {
+        let moved = self.disk.move_people_aside();
+        let name = moved.map_err(|e| failed("move the database of people aside", e))?;
+        self.done.push(format!(
+            "the damaged database of people was moved to aside/{name}: the server starts without the \
+             collections, people and faces that are in it"
+        ));
+        Ok(())
+    }
+
     /// The index knows what the log was: it goes before the log changes, and is made anew when the
     /// store opens.
     fn forget_index(&self) -> Result<(), CheckError> {

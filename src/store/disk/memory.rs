@@ -135,6 +135,12 @@ impl MemoryDisk {
         }
     }
 
+    /// Changes bytes of the database of people, as a failing device does.
+    pub fn change_people(&self, change: impl FnOnce(&mut [u8])) {
+        let people = locked(&self.shared).people.clone();
+        change(&mut locked(&people));
+    }
+
     /// Where in which file `bytes` are stored first.
     pub fn find(&self, bytes: &[u8]) -> Option<(String, usize)> {
         locked(&self.shared).files.iter().find_map(|(name, file)| {
@@ -269,6 +275,15 @@ impl Disk for MemoryDisk {
         redb::Database::builder().set_cache_size(cache_bytes).create_with_backend(backend)
     }
 
+    fn read_people(&self) -> io::Result<Option<Arc<dyn DiskFile>>> {
+        let people = self.shared()?.people.clone();
+        let bytes = locked(&people).clone();
+        // Reads need no second copy of what a crash leaves.
+        let content = Content { current: bytes, ..Content::default() };
+        let exists = !content.current.is_empty();
+        Ok(exists.then(|| self.file(Arc::new(Mutex::new(content)))))
+    }
+
     fn read_catalog(&self) -> io::Result<Option<Vec<u8>>> {
         let catalog = self.shared()?.catalog.clone();
         let bytes = locked(&catalog).clone();
@@ -325,6 +340,14 @@ impl Disk for MemoryDisk {
         let bytes = locked(&catalog).clone();
         shared.aside.push(("catalog.redb".to_owned(), bytes));
         Ok(())
+    }
+
+    fn move_people_aside(&self) -> io::Result<String> {
+        let mut shared = self.shared()?;
+        let people = std::mem::take(&mut shared.people);
+        let bytes = locked(&people).clone();
+        shared.aside.push(("people.redb".to_owned(), bytes));
+        Ok("people.redb".to_owned())
     }
 
     fn list_aside(&self) -> io::Result<Vec<String>> {

@@ -8,9 +8,11 @@ mod rows;
 
 pub use facts::{Change, CollectionInfo, FaceInfo, PersonInfo, RelativeBox, SeenAs, SightingInfo};
 
+use std::io;
+
 use redb::ReadableDatabase;
 
-use super::disk::Disk;
+use super::disk::{Disk, Overlay};
 use super::index::guarded;
 use crate::types::{PersonId, SightingId};
 use rows::{CROPS, OF_PERSON, SIGHTINGS, TRACKS, Tables};
@@ -28,6 +30,13 @@ pub struct PeopleStore {
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the database of people: {0}")]
 pub struct PeopleStoreError(String);
+
+impl PeopleStoreError {
+    /// What is wrong with it.
+    pub(super) fn what(&self) -> &str {
+        &self.0
+    }
+}
 
 /// Which collection a row belongs to. Numbers of deleted collections are used again, as nothing is
 /// left of those.
@@ -140,6 +149,24 @@ impl PeopleStore {
             let ids = range.take(limit);
             ids.map(|row| Ok(SightingId::from_u128(row?.0.value().1))).collect()
         })
+    }
+
+    /// Verifies a disk's database and reads every row of it; changes nothing. The outer error is the
+    /// operating system's, which says nothing of what is in the file.
+    pub(super) fn verify(disk: &dyn Disk) -> io::Result<Result<(), PeopleStoreError>> {
+        let Some(file) = disk.read_people()? else { return Ok(Ok(())) };
+        let file = Overlay::over(file)?;
+        let verify = || {
+            let mut builder = redb::Builder::new();
+            let mut database = builder.set_cache_size(CACHE_BYTES).create_with_backend(file)?;
+            if !database.check_integrity()? {
+                return Err(redb::Error::Corrupted("checksums do not fit".to_owned()));
+            }
+            // A server that ended early may not have made all tables.
+            rows::prepare(&database)?;
+            rows::verify(&database)
+        };
+        Ok(guarded(verify).map_err(PeopleStoreError))
     }
 
     fn read<T>(

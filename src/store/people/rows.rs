@@ -206,6 +206,24 @@ pub fn load(
     Ok(())
 }
 
+/// Reads every row there is, also those that [`load`] leaves for later.
+pub fn verify(database: &Database) -> Result<(), redb::Error> {
+    load(database, &mut |_, _| {})?;
+    let read = database.begin_read()?;
+    for row in read.open_table(FACE_LOOKS)?.iter()? {
+        numbers(row?.1.value())?;
+    }
+    for row in read.open_table(SIGHTINGS)?.iter()? {
+        let (key, facts) = row?;
+        sighting(SightingId::from_u128(key.value().1), facts.value())?;
+    }
+    // These are bytes, and keys that redb reads.
+    read.open_table(CROPS)?.iter()?.try_for_each(|row| row.map(drop))?;
+    read.open_table(TRACKS)?.iter()?.try_for_each(|row| row.map(drop))?;
+    read.open_table(OF_PERSON)?.iter()?.try_for_each(|row| row.map(drop))?;
+    Ok(())
+}
+
 /// Reads a row of [`SIGHTINGS`].
 pub fn sighting(id: SightingId, facts: &[u8]) -> Result<SightingInfo, redb::Error> {
     let info: SightingInfo = from_json(facts)?;

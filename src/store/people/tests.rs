@@ -1,6 +1,7 @@
-//! What is committed is there after opening again, whole.
+//! What is committed is there after opening again, whole; what is damaged is found and set aside.
 
 use super::*;
+use crate::store::check::{CheckReport, Damage, check_on};
 use crate::store::disk::MemoryDisk;
 use crate::types::{CollectionId, FaceId, ImageId, ProducerTimestamp, ServerTimestamp};
 
@@ -118,5 +119,83 @@ fn collection_that_goes_takes_its_rows_and_no_others() {
     for (of, kept) in [(1, true), (2, false), (3, true)] {
         assert_eq!(store.of_track(of, "t").expect("reads").is_some(), kept);
         assert_eq!(store.oldest_sightings(of, 9).expect("reads").len(), usize::from(kept));
+    }
+}
+
+/// A disk whose database has one of everything, as a killed server left it.
+fn killed() -> MemoryDisk {
+    let disk = MemoryDisk::new();
+    let store = PeopleStore::open(&disk).expect("it opens");
+    let anna = person(1);
+    let mut changes = vec![collection("c"), face(2, anna.id)];
+    changes.extend(seen(3, "t", anna.id).1);
+    changes.push(Change::Person(anna));
+    store.commit(7, &changes).expect("a sound disk");
+    MemoryDisk::copy_of(&disk)
+}
+
+fn checked(disk: &MemoryDisk, repair: bool) -> CheckReport {
+    check_on(disk, repair, &mut |_| {}).expect("it can be checked")
+}
+
+fn bytes(disk: &MemoryDisk) -> Vec<u8> {
+    let mut all = Vec::new();
+    disk.change_people(|bytes| all = bytes.to_vec());
+    all
+}
+
+#[test]
+fn check_finds_nothing_in_what_a_kill_left_and_changes_nothing_of_it() {
+    let disk = killed();
+    let before = bytes(&disk);
+    assert_eq!(checked(&disk, false).damage, []);
+    assert_eq!(checked(&disk, true).damage, []);
+    assert!(bytes(&disk) == before, "a check writes nothing");
+    drop(PeopleStore::open(&disk).expect("it opens"));
+    assert_eq!(checked(&disk, false).damage, [], "closed in order");
+    assert_eq!(checked(&MemoryDisk::new(), false).damage, [], "nobody was ever seen");
+}
+
+#[test]
+fn check_finds_a_damaged_picture_that_opening_does_not_read_and_repair_sets_all_aside() {
+    let disk = killed();
+    disk.change_people(|bytes| {
+        while let Some(at) = bytes.windows(4).position(|window| window == b"JPEG") {
+            bytes[at] ^= 1;
+        }
+    });
+    let before = bytes(&disk);
+    assert!(matches!(&checked(&disk, false).damage[..], [Damage::People { .. }]));
+    assert!(bytes(&disk) == before && disk.aside().is_empty(), "nothing was asked for");
+
+    let report = checked(&disk, true);
+    assert!(matches!(&report.damage[..], [Damage::People { .. }]), "{report:?}");
+    assert!(report.repairs.iter().any(|done| done.contains("aside/people.redb")), "{report:?}");
+    assert!(disk.aside() == [("people.redb".to_owned(), before)]);
+    assert!(loaded(&PeopleStore::open(&disk).expect("it opens")).is_empty());
+    assert_eq!(checked(&disk, false).damage, []);
+}
+
+#[test]
+fn what_check_calls_sound_opens_whatever_byte_was_damaged() {
+    let (killed, closed) = (killed(), killed());
+    drop(PeopleStore::open(&closed).expect("it opens"));
+    for sound in [killed, closed] {
+        let len = bytes(&sound).len();
+        let (mut found, mut missed) = (0, 0);
+        // An odd step, so that all kinds of places in pages have their turn.
+        for at in (0..len).step_by(len / 150 | 1) {
+            let disk = MemoryDisk::copy_of(&sound);
+            disk.change_people(|bytes| bytes[at] ^= 0x55);
+            if checked(&disk, false).damage.is_empty() {
+                missed += 1;
+            } else {
+                found += 1;
+                checked(&disk, true);
+            }
+            let opened = PeopleStore::open(&disk).and_then(|store| store.load(|_, _| {}));
+            opened.unwrap_or_else(|error| panic!("byte {at}: {error}"));
+        }
+        assert!(found > 0 && missed > 0, "{found} found, {missed} in what nothing is in");
     }
 }
