@@ -291,7 +291,7 @@ mod tests {
 
     /// Numbers in ±1 that look like noise.
     fn noise(count: usize, seed: usize) -> Vec<f32> {
-        (0..count).map(|at| ((at + 1) * (seed * 2 + 7919) % 509) as f32 / 254.0 - 1.0).collect()
+        (0..count).map(|at| (((at + 1) * (seed * 2 + 7919)) % 509) as f32 / 254.0 - 1.0).collect()
     }
 
     /// What a block is by its definition, one number at a time.
