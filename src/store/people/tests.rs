@@ -184,7 +184,7 @@ fn what_check_calls_sound_opens_whatever_byte_was_damaged() {
         let len = bytes(&sound).len();
         let (mut found, mut missed) = (0, 0);
         // An odd step, so that all kinds of places in pages have their turn.
-        for at in (0..len).step_by(len / 150 | 1) {
+        for at in (0..len).step_by((len / 150) | 1) {
             let disk = MemoryDisk::copy_of(&sound);
             disk.change_people(|bytes| bytes[at] ^= 0x55);
             if checked(&disk, false).damage.is_empty() {
