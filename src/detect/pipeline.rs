@@ -198,19 +198,22 @@ pub async fn run<E>(job: Job, eyes: Arc<E>, output: Output, shared: Shared) -> R
 where
     E: Eyes + Send + Sync + 'static,
 {
+    // What the two threads log carries the stream's name.
+    let span = tracing::error_span!("detect", stream = job.origin.stream);
     let (feed, fed) = mpsc::channel(MAX_ENCODED);
     let (work, worked) = mpsc::channel(MAX_DECODED);
     let (results, resulted) = mpsc::channel(MAX_RESULTS);
     let decoding = {
-        let shared = shared.clone();
-        tokio::task::spawn_blocking(move || decode(fed, &work, &shared))
+        let (shared, span) = (shared.clone(), span.clone());
+        tokio::task::spawn_blocking(move || span.in_scope(|| decode(fed, &work, &shared)))
     };
     let analysing = {
         let (job, shared) = (job.clone(), shared.clone());
         let service = Service::new(&job, &shared);
         let Job { origin, options, regions, threshold, .. } = job;
         let analyser = Analyser::new((eyes, service), origin, options, regions, threshold);
-        tokio::task::spawn_blocking(move || analyse(analyser, worked, &results, &shared))
+        let looking = move || analyse(analyser, worked, &results, &shared);
+        tokio::task::spawn_blocking(move || span.in_scope(looking))
     };
     let emitting = tokio::spawn(emit(resulted, output, job.origin.clone(), shared.clone()));
     let mut reader = Reader::new(job, shared, feed);
