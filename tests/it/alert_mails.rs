@@ -153,6 +153,19 @@ async fn with_sink(address: SocketAddr) -> Server {
     .await
 }
 
+/// A server with findings that signs in to the sink, encrypted as it is by default.
+async fn with_login(address: SocketAddr, more: &[(&str, &str)]) -> Server {
+    let port = address.port().to_string();
+    let login = [
+        ("KINORA_ALERTS_SMTP_HOST", "localhost"),
+        ("KINORA_ALERTS_SMTP_PORT", &port),
+        ("KINORA_ALERTS_SMTP_FROM", "kinora@example.org"),
+        ("KINORA_ALERTS_SMTP_USER", "kinora"),
+        ("KINORA_ALERTS_SMTP_PASSWORD", "hush"),
+    ];
+    server(&[&login, more].concat()).await
+}
+
 fn rule(target: &Value) -> Value {
     json!({
         "when": { "type": "unknown" }, "targets": [target],
@@ -204,16 +217,8 @@ async fn mail_goes_encrypted_with_a_login_and_the_clip() {
     let (address, talks) = Sink::start(&[], Some(Arc::new(tls)));
     let trusted = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(trusted.path(), cert.pem()).expect("written");
-    let port = address.port().to_string();
-    let server = server(&[
-        ("SSL_CERT_FILE", trusted.path().to_str().expect("text")),
-        ("KINORA_ALERTS_SMTP_HOST", "localhost"),
-        ("KINORA_ALERTS_SMTP_PORT", &port),
-        ("KINORA_ALERTS_SMTP_FROM", "kinora@example.org"),
-        ("KINORA_ALERTS_SMTP_USER", "kinora"),
-        ("KINORA_ALERTS_SMTP_PASSWORD", "hush"),
-    ])
-    .await;
+    let trusted = ("SSL_CERT_FILE", trusted.path().to_str().expect("text"));
+    let server = with_login(address, &[trusted]).await;
     let times = record(&server).await;
     let target = json!({ "type": "email", "to": ["guard@example.org"], "attachClip": true });
     put_rule(&server, "night", &rule(&target));
@@ -234,15 +239,7 @@ async fn mail_goes_encrypted_with_a_login_and_the_clip() {
 #[tokio::test(flavor = "multi_thread")]
 async fn server_that_does_not_encrypt_gets_no_mail_and_no_password() {
     let (address, talks) = Sink::start(&[], None);
-    let port = address.port().to_string();
-    let server = server(&[
-        ("KINORA_ALERTS_SMTP_HOST", "localhost"),
-        ("KINORA_ALERTS_SMTP_PORT", &port),
-        ("KINORA_ALERTS_SMTP_FROM", "kinora@example.org"),
-        ("KINORA_ALERTS_SMTP_USER", "kinora"),
-        ("KINORA_ALERTS_SMTP_PASSWORD", "hush"),
-    ])
-    .await;
+    let server = with_login(address, &[]).await;
     let target = json!({ "type": "email", "to": ["guard@example.org"] });
     put_rule(&server, "night", &rule(&target));
     appears_at(&server, "t1", 1.0e9, &Value::Null).await;

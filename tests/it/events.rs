@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use kinora::wire::sigv4::{Request, Target};
 use serde_json::{Value, json};
 
+use crate::alerts;
 use crate::bodies::body;
 use crate::keeping::{answer, ask};
 use crate::producer::{Head, put_media};
@@ -90,26 +91,8 @@ fn basic(server: &Server) -> String {
 
 /// A face nobody knows appears before a camera.
 pub fn finding(stream: &str, track: &str) -> Value {
-    let time = kinora::clock::Clock::system().now().as_secs_f64();
-    json!({
-        "InputInformation": { "KinesisVideo": {
-            "StreamArn": "arn", "FragmentNumber": "1", "ServerTimestamp": time,
-            "ProducerTimestamp": time, "FrameOffsetInSeconds": 0.0,
-        }},
-        "StreamProcessorInformation": { "Status": "RUNNING" },
-        "FaceSearchResponse": [],
-        "Kinora": {
-            "Version": 1, "Processor": "door", "Collection": "people", "Stream": stream,
-            "ResultId": track, "FrameTimestamp": time,
-            "Events": [{
-                "Type": "appeared", "TrackId": track, "ResultId": track, "Stream": stream,
-                "Time": time, "First": time, "Last": time, "Frames": 3,
-                "PersonId": "u1", "PersonName": null, "Known": false, "Similarity": null,
-                "SightingId": null, "FaceId": null, "Confidence": 99.0,
-                "BoundingBox": { "Height": 0.2, "Width": 0.2, "Left": 0.4, "Top": 0.4 },
-            }],
-        },
-    })
+    let now = kinora::clock::Clock::system().now().as_secs_f64();
+    alerts::finding(stream, track, now, &Value::Null)
 }
 
 /// Puts a record on the processor's output stream.
