@@ -95,6 +95,8 @@ fn block(model: &TypedModel, first: usize) -> TractResult<Option<(Block, Size, O
     let input = model.node(first).inputs[0];
     rule_if_some!(shape = model.outlet_fact(input)?.shape.as_concrete());
     let &[1, _, height, width] = shape else { return Ok(None) };
+    // Planes without a pixel are the engine's business.
+    rule_if!(height > 0 && width > 0);
     let mut end = OutletId::new(first, 0);
     let relu_between = follow_relu(model, &mut end)?;
     rule_if_some!(node = only_user(model, end));
